@@ -1,0 +1,72 @@
+"""The command line: one module per command. Nothing below this package prints."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from styleforge import __version__
+from styleforge.cli.calibrate import calibrate
+from styleforge.cli.info import info
+from styleforge.cli.presets import presets
+from styleforge.cli.rerun import rerun
+from styleforge.cli.transfer import transfer
+from styleforge.errors import StyleforgeError
+
+INTERRUPTED = 130
+
+_HELP = """Repaint a photo in the style of a painting.
+
+\b
+styleforge transfer photo.jpg painting.jpg
+styleforge transfer photo.jpg painting.jpg -p preview
+styleforge transfer photo.jpg a.jpg:0.7 b.jpg:0.3 -s 1024 -o out.png
+"""
+
+app = typer.Typer(
+    name="styleforge",
+    help=_HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(transfer)
+app.command()(rerun)
+app.command()(info)
+app.add_typer(presets)
+app.command()(calibrate)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"styleforge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; a user's mistake becomes one line and an exit code."""
+    try:
+        app()
+    except StyleforgeError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(INTERRUPTED)

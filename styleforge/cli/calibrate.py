@@ -1,0 +1,44 @@
+"""``styleforge calibrate``: measure the mean activations that normalise VGG-19."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+
+
+def calibrate(
+    photographs: Annotated[Path, typer.Argument(help="A folder of photographs, searched below.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .safetensors file.")],
+    weights: Annotated[
+        str, typer.Option(help="auto, original, torchvision or a weights file.")
+    ] = "auto",
+) -> None:
+    """Measure VGG-19's mean activations over photographs, for every pooling and padding.
+
+    This is how the data file that ships was made. Other weights than the original are measured
+    by themselves on first use.
+    """
+    from safetensors.torch import save
+
+    from styleforge import normalization
+    from styleforge.errors import UsageError
+    from styleforge.files import write_atomically
+    from styleforge.vgg import Padding, Pooling
+    from styleforge.weights import load_weights
+
+    if not photographs.is_dir():
+        raise UsageError(f"no such folder: {photographs}")
+    count = len(normalization.photographs(photographs))
+    if not count:
+        raise UsageError(f"no photographs in {photographs}")
+    loaded = load_weights(weights)
+    tensors = {}
+    for pooling in get_args(Pooling):
+        for padding in get_args(Padding):
+            typer.echo(f"{count} photographs, {pooling} pooling, padding with {padding}", err=True)
+            means = normalization.measure(loaded, photographs, pooling=pooling, padding=padding)
+            for name, mean in means.items():
+                tensors[normalization.key_of(loaded.sha256, pooling, padding, name)] = mean
+    write_atomically(output, save(tensors))

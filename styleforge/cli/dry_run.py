@@ -1,0 +1,50 @@
+"""``--dry-run``: what would run, and what it would take."""
+
+from __future__ import annotations
+
+import json
+
+from styleforge.cli.job import Job
+from styleforge.devices import describe
+from styleforge.estimate import estimate
+
+
+def print_plan(job: Job, *, as_json: bool) -> None:
+    """Print sizes, evaluations, memory and time on standard output."""
+    transfer = job.start()
+    expected = estimate(transfer.network, job.scales, device=job.device)
+    if as_json:
+        plan = {
+            "output": str(job.output or "-"),
+            "device": describe(job.device),
+            "weights": transfer.weights.source,
+            "preset": job.request.preset_name,
+            "scales": [[*scale.size, scale.steps] for scale in job.scales],
+            "evaluations": expected.evaluations,
+            "seconds": round(expected.seconds, 1),
+            "memory_mib": round(expected.memory / 2**20),
+        }
+        print(json.dumps(plan))
+        return
+    print(f"content  {_named(job.content.path, job.content.size)}")
+    for picture, weight in job.styles:
+        print(f"style    {_named(picture.path, picture.size)}, weight {weight:g}")
+    print(f"output   {_named(job.output or '-', job.size)}")
+    print(f"preset   {job.request.preset_name}, weights {transfer.weights.source}")
+    print(f"device   {describe(job.device)}")
+    for scale in job.scales:
+        print(f"scale    {scale.size[0]} x {scale.size[1]}, {scale.steps} steps")
+    print(
+        f"takes    {expected.evaluations} evaluations, about {_duration(expected.seconds)}, "
+        f"about {expected.memory / 2**20:.0f} MiB of memory"
+    )
+
+
+def _named(path: object, size: tuple[int, int]) -> str:
+    return f"{path} ({size[0]} x {size[1]})"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,187 @@
+"""A transfer made ready: everything that can go wrong early is checked before the long work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from styleforge.devices import pick_device
+from styleforge.errors import UsageError
+from styleforge.images import Picture, load_image, resize
+from styleforge.optimize.scales import Scale
+from styleforge.output import Depth, check_output, encode_image, save_image
+from styleforge.presets import Preset
+from styleforge.recipe import Input, Recipe, versions
+from styleforge.transfer import StyleTransfer, plan
+from styleforge.weights import Weights, load_weights
+
+STDOUT = "-"
+
+
+@dataclass(frozen=True)
+class StyleArgument:
+    """A style image as named on the command line: ``path`` or ``path:weight``."""
+
+    path: Path
+    weight: float
+
+    @classmethod
+    def parse(cls, text: str) -> StyleArgument:
+        path, colon, weight = text.rpartition(":")
+        if not colon or Path(text).exists():
+            return cls(Path(text), 1.0)
+        try:
+            value = float(weight)
+        except ValueError:
+            return cls(Path(text), 1.0)
+        if not 0 < value < float("inf"):
+            raise UsageError(f"{text}: the weight of a style must be positive (not {weight})")
+        return cls(Path(path), value)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    content: Path
+    styles: Sequence[StyleArgument]
+    preset_name: str
+    preset: Preset
+    output: str | None = None
+    device: str = "auto"
+    depth: Depth = 8
+    save_every: int = 0
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request whose inputs are in memory and whose output can be written."""
+
+    request: Request
+    content: Picture
+    styles: list[tuple[Picture, float]]
+    init: Picture | None
+    output: Path | None
+    scales: list[Scale]
+    device: torch.device
+
+    @classmethod
+    def prepare(cls, request: Request) -> Job:
+        """Check and load. Raises :class:`UsageError` before any long work."""
+        preset = request.preset
+        content = load_image(request.content)
+        styles = [(load_image(style.path), style.weight) for style in request.styles]
+        init = None if preset.init in ("content", "noise") else load_image(preset.init)
+        job = cls(
+            request=request,
+            content=content,
+            styles=styles,
+            init=init,
+            output=_output_path(request),
+            scales=plan(content.size, preset),
+            device=pick_device(request.device),
+        )
+        job._check_outputs()
+        return job
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the result."""
+        return self.scales[-1].size
+
+    @property
+    def total_steps(self) -> int:
+        return sum(scale.steps for scale in self.scales)
+
+    def start(self, weights: Weights | None = None) -> StyleTransfer:
+        """The run, ready to iterate over. Loads the weights unless given."""
+        return StyleTransfer(
+            self.content.pixels,
+            [(picture.pixels, weight) for picture, weight in self.styles],
+            self.request.preset,
+            init=self.init.pixels if self.init else None,
+            device=self.device,
+            weights=weights or load_weights(self.request.preset.network.weights),
+        )
+
+    def save(self, image: Tensor, weights: Weights, *, path: Path | None = None) -> bytes:
+        """Write the pastiche, or return its bytes where the output is standard output."""
+        alpha = self.content.alpha
+        options: dict[str, Any] = {
+            "alpha": None if alpha is None else resize(alpha, self.size),
+            "exif": self.content.exif,
+            "recipe": self.recipe(weights).to_json(),
+            "depth": self.request.depth,
+        }
+        target = path or self.output
+        if target is None:
+            return encode_image(image, "PNG", **options)
+        save_image(target, image, **options)
+        return b""
+
+    def snapshot_path(self, step: int) -> Path:
+        """Where the picture after so many steps goes: ``out_0020.png`` beside ``out.png``."""
+        assert self.output is not None
+        digits = max(4, len(str(self.total_steps)))
+        return self.output.with_stem(f"{self.output.stem}_{step:0{digits}d}")
+
+    def recipe(self, weights: Weights) -> Recipe:
+        return Recipe(
+            preset=self.request.preset_name,
+            settings=self.request.preset.model_dump(),
+            content=Input.of(self.content),
+            styles=[Input.of(picture, weight) for picture, weight in self.styles],
+            init=Input.of(self.init) if self.init else None,
+            weights={"source": weights.source, "sha256": weights.sha256},
+            device=self.device.type,
+            depth=self.request.depth,
+            versions=versions(),
+        )
+
+    def check_inputs(self, recipe: Recipe) -> None:
+        """Raise :class:`UsageError` where an input is not the one that the recipe was made from."""
+        used = [recipe.content, *recipe.styles, *([recipe.init] if recipe.init else [])]
+        for picture, expected in zip(self.inputs, used, strict=True):
+            if picture.sha256 != expected.sha256:
+                raise UsageError(
+                    f"{picture.path} is not the file the picture was made from (its SHA-256 "
+                    "differs); name the right one with --content or --style"
+                )
+
+    @property
+    def inputs(self) -> list[Picture]:
+        """Content, styles and, where it is a file, the initial image."""
+        return [self.content, *(p for p, _ in self.styles), *([self.init] if self.init else [])]
+
+    def _check_outputs(self) -> None:
+        if self.output is None:
+            if self.request.save_every:
+                raise UsageError("--save-every needs an output file, not standard output")
+            return
+        every = self.request.save_every
+        steps = range(every, self.total_steps + 1, every) if every else ()
+        width, height = self.size
+        for path in [self.output, *map(self.snapshot_path, steps)]:
+            check_output(
+                path,
+                inputs=[picture.path for picture in self.inputs],
+                force=self.request.force,
+                depth=self.request.depth,
+                pixels=width * height,
+            )
+
+
+def _output_path(request: Request) -> Path | None:
+    """The output's path; None for standard output."""
+    if request.output == STDOUT:
+        return None
+    if request.output:
+        return Path(request.output)
+    stems = "_".join(path.stem for path in [request.content, *(s.path for s in request.styles)])
+    return Path(f"{stems[:200]}.png")

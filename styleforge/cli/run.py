@@ -1,0 +1,159 @@
+"""Run a job under the user's eyes: progress, Ctrl-C, snapshots, and the last word."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+import typer
+from tqdm import tqdm
+
+from styleforge.cli.job import Job
+from styleforge.devices import describe
+from styleforge.errors import OutOfMemoryError
+from styleforge.transfer import Progress, StyleTransfer
+
+INTERRUPTED = 130
+
+
+def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) -> None:
+    """Carry a job out to its file; after Ctrl-C, save what there is and exit with 130."""
+    transfer = job.start()
+    if verbose and not quiet:
+        _say(f"device {describe(job.device)}, weights {transfer.weights.source}")
+    stopped: KeyboardInterrupt | OutOfMemoryError | None = None
+    last: Progress | None = None
+    steps = 0
+    with _interruptible(), _Bar(job, quiet=quiet, verbose=verbose) as bar:
+        try:
+            for last in transfer:
+                bar.show(last)
+                steps += last.step > 0
+                if _snapshot_due(job, last, steps):
+                    job.save(transfer.image(), transfer.weights, path=job.snapshot_path(steps))
+        except (KeyboardInterrupt, OutOfMemoryError) as reason:
+            stopped = reason
+    if stopped is not None and last is None:
+        raise stopped
+    assert last is not None
+    png = job.save(transfer.image(), transfer.weights)
+    if isinstance(stopped, OutOfMemoryError):
+        raise OutOfMemoryError(
+            f"{stopped}; the picture so far was saved as {job.output or 'output'}"
+        )
+    report = summary(job, transfer, last, steps=steps, seconds=time.perf_counter() - started)
+    if png:
+        sys.stdout.buffer.write(png)
+    elif as_json:
+        print(json.dumps(report))
+    if not quiet:
+        _print_summary(report, interrupted=stopped is not None)
+    if stopped is not None:
+        raise typer.Exit(INTERRUPTED)
+
+
+def summary(
+    job: Job, transfer: StyleTransfer, last: Progress, *, steps: int, seconds: float
+) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    width, height = job.size
+    return {
+        "output": str(job.output or "-"),
+        "width": width,
+        "height": height,
+        "device": describe(job.device),
+        "weights": transfer.weights.source,
+        "preset": job.request.preset_name,
+        "steps": steps,
+        "evaluations": last.evaluations,
+        "seconds": round(seconds, 2),
+        "loss": {
+            "total": last.loss.total,
+            "content": last.loss.content,
+            "style": last.loss.style,
+        },
+    }
+
+
+def _print_summary(report: dict[str, Any], *, interrupted: bool) -> None:
+    from rich.console import Console
+
+    loss = report["loss"]
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    verb = "Interrupted: saved what there is as" if interrupted else "Saved"
+    console.print(
+        f"[bold]{verb} {report['output']}[/bold] "
+        f"({report['width']} x {report['height']}) in {report['seconds']:.0f} s"
+    )
+    console.print(
+        f"preset {report['preset']}, {report['evaluations']} evaluations on {report['device']}, "
+        f"loss {loss['total']:.4g} (content {loss['content']:.4g}, style {loss['style']:.4g})"
+    )
+
+
+def _snapshot_due(job: Job, progress: Progress, steps: int) -> bool:
+    every = job.request.save_every
+    return bool(every) and progress.step > 0 and steps % every == 0
+
+
+def _say(line: str) -> None:
+    tqdm.write(line, file=sys.stderr)
+
+
+class _Bar:
+    """A tqdm bar in units of pixels evaluated, so that the time left is right at every scale."""
+
+    def __init__(self, job: Job, *, quiet: bool, verbose: bool) -> None:
+        self._work = [s.size[0] * s.size[1] * (s.steps + 1) for s in job.scales]
+        self._quiet = quiet
+        self._verbose = verbose
+        self._bar = tqdm(
+            total=sum(self._work),
+            disable=quiet or not sys.stderr.isatty(),
+            bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}",
+            file=sys.stderr,
+            leave=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+    def show(self, progress: Progress) -> None:
+        width, height = progress.scale.size
+        done = sum(self._work[: progress.scale_index]) + width * height * (progress.step + 1)
+        self._bar.set_description_str(f"{width} x {height}", refresh=False)
+        self._bar.set_postfix_str(f"loss {progress.loss.total:.4g}", refresh=False)
+        self._bar.update(done - self._bar.n)
+        if progress.note and not self._quiet:
+            _say(f"step {progress.step} at {width} x {height}: {progress.note}")
+        if self._verbose and not self._quiet and progress.step % 10 == 0:
+            loss = progress.loss
+            _say(
+                f"{width} x {height}, step {progress.step}: loss {loss.total:.5g} "
+                f"(content {loss.content:.5g}, style {loss.style:.5g}, tv {loss.tv:.5g})"
+            )
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """A polite request to end (SIGTERM) also saves the picture, as Ctrl-C does."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

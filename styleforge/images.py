@@ -1,0 +1,163 @@
+"""Image files to tensors: (1, 3, H, W), sRGB, float32 in [0, 1], as a person would see them.
+
+Orientation is applied, colour profiles are converted to sRGB, and grey, palette, CMYK and 16-bit
+files become RGB. Alpha and EXIF are kept beside the pixels, to be written back by ``output``.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from styleforge.errors import UsageError
+from styleforge.files import file_sha256
+
+MIN_SIDE = 32
+"""Pixels on the shorter side: below this VGG-19's deeper layers see next to nothing."""
+
+_SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+_ORIENTATION_TAG = 0x0112
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file in memory.
+
+    ``pixels`` is (1, 3, H, W), sRGB in [0, 1]; ``alpha`` is (1, 1, H, W) in [0, 1], or None for
+    an opaque image; ``exif`` is the file's EXIF block with the orientation already applied.
+    """
+
+    path: Path
+    sha256: str
+    pixels: Tensor
+    alpha: Tensor | None
+    exif: bytes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.pixels.shape[3], self.pixels.shape[2]
+
+
+def load_image(path: Path | str) -> Picture:
+    """Read a JPEG, PNG, WebP, TIFF or any other image that Pillow knows.
+
+    Raises :class:`UsageError` for a path that is not a whole image of at least 32 x 32 pixels.
+    """
+    path = Path(path)
+    image = _open(path)
+    if min(image.size) < MIN_SIDE:
+        raise UsageError(
+            f"{path} is {image.width} x {image.height} pixels; "
+            f"both sides must have at least {MIN_SIDE}"
+        )
+    exif = image.getexif()
+    exif.pop(_ORIENTATION_TAG, None)
+    image, alpha = _split_alpha(image)
+    pixels = _to_tensor(_to_srgb(image))
+    if alpha is not None:
+        pixels = _fill_invisible(pixels, alpha)
+    return Picture(path, file_sha256(path), pixels, alpha, exif.tobytes() if len(exif) else b"")
+
+
+def fit_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(width, height) scaled to the given longest side; 0 keeps it. The shape is never cropped."""
+    if longest == 0:
+        return size
+    width, height = size
+    factor = longest / max(width, height)
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (1, C, H, W) to (width, height): bicubic, antialiased, within [0, 1]."""
+    width, height = size
+    if pixels.shape[2:] == (height, width):
+        return pixels
+    return F.interpolate(pixels, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def _open(path: Path) -> Image.Image:
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory, not an image")
+    if not path.exists():
+        raise UsageError(f"no such file: {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path)
+            image.load()
+    except UnidentifiedImageError:
+        raise UsageError(f"{path} is not an image that can be read") from None
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise UsageError(f"{path} has more than {limit} million pixels; make it smaller") from None
+    except PermissionError:
+        raise UsageError(f"{path} may not be read (permission denied)") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise UsageError(f"{path} is damaged or cut short ({error})") from error
+    return ImageOps.exif_transpose(image)
+
+
+def _split_alpha(image: Image.Image) -> tuple[Image.Image, Tensor | None]:
+    """The image without transparency, and its alpha channel unless it is opaque throughout."""
+    if not image.has_transparency_data:
+        return image, None
+    profile = image.info.get("icc_profile")
+    grey = image.mode in ("L", "LA", "La", "1")
+    image = image.convert("RGBA")
+    band = image.getchannel("A")
+    opaque = image.convert("RGB").convert("L") if grey else image.convert("RGB")
+    opaque.info["icc_profile"] = profile
+    lowest = band.getextrema()[0]
+    return opaque, None if lowest == 255 else _to_tensor(band)
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """RGB in sRGB, or 16-bit grey as it is; an unusable colour profile is ignored."""
+    if image.mode in _SIXTEEN_BIT_MODES or image.mode == "F":
+        return image
+    if image.mode not in ("RGB", "L", "CMYK", "LAB"):
+        profile = image.info.get("icc_profile")
+        image = image.convert("RGB")
+        image.info["icc_profile"] = profile
+    profile = image.info.get("icc_profile")
+    if profile:
+        try:
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            srgb = ImageCms.createProfile("sRGB")
+            converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+            if converted is not None:
+                return converted
+        except (ImageCms.PyCMSError, OSError):
+            pass
+    return image.convert("RGB")
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    """(1, C, H, W) in [0, 1]; 8-bit, 16-bit or floating-point bands."""
+    array = np.asarray(image)
+    if image.mode in _SIXTEEN_BIT_MODES:
+        scale = 65535.0
+    else:
+        scale = 1.0 if image.mode == "F" and array.max() <= 1.0 else 255.0
+    pixels = torch.from_numpy(array.astype(np.float32) / scale).clamp(0, 1)
+    if image.mode == "RGB":
+        return pixels.permute(2, 0, 1)[None].contiguous()
+    grey = pixels[None, None]
+    return grey if image.mode == "L" else grey.expand(1, 3, -1, -1).contiguous()
+
+
+def _fill_invisible(pixels: Tensor, alpha: Tensor) -> Tensor:
+    """Give fully transparent pixels, whose colour means nothing, the mean colour of the rest."""
+    visible = (alpha > 0).float()
+    mean = (pixels * visible).sum((2, 3), keepdim=True) / visible.sum().clamp(min=1)
+    return torch.where(alpha > 0, pixels, mean)

@@ -1,0 +1,35 @@
+"""VGG-19's layer names (Simonyan and Zisserman 2015, configuration E). Needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+BLOCKS = ((1, 64, 2), (2, 128, 2), (3, 256, 4), (4, 512, 4), (5, 512, 4))
+"""(block, filters, convolutions); a pooling layer ends each block."""
+
+CONVOLUTIONS: dict[str, int] = {
+    f"conv{block}_{index}": filters
+    for block, filters, count in BLOCKS
+    for index in range(1, count + 1)
+}
+"""Name and number of filters of the 16 convolutions, in order."""
+
+
+def _layer_names() -> Iterator[str]:
+    for block, _, count in BLOCKS:
+        for index in range(1, count + 1):
+            yield f"conv{block}_{index}"
+            yield f"relu{block}_{index}"
+        yield f"pool{block}"
+
+
+LAYERS: tuple[str, ...] = tuple(_layer_names())
+"""All 37 layers in order: conv1_1, relu1_1, conv1_2, ..., relu5_4, pool5."""
+
+
+def rectified(layer: str) -> str:
+    """The layer whose features ``layer`` stands for in presets: ``conv4_2`` -> ``relu4_2``.
+
+    The papers write conv4_2 and mean the filter responses after the ReLU.
+    """
+    return layer.replace("conv", "relu")

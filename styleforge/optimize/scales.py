@@ -1,0 +1,52 @@
+"""Coarse to fine: which sizes to optimise at, and how each starts from the one before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from styleforge.images import MIN_SIDE, fit_size, resize
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size of the schedule: (width, height) in pixels and the steps to take there."""
+
+    size: tuple[int, int]
+    steps: int
+
+    @property
+    def longest(self) -> int:
+        return max(self.size)
+
+
+def plan_scales(
+    final: tuple[int, int], *, steps: int, start: int, factor: float, coarse_steps: int
+) -> list[Scale]:
+    """Sizes start, start * factor, ... and the final one last.
+
+    A size within a factor of sqrt(``factor``) of the final one is left out: it would cost
+    nearly as much and teach little. So is one whose shorter side is under 32 pixels.
+    """
+    scales = []
+    longest = float(start)
+    while longest * factor**0.5 < max(final):
+        size = fit_size(final, round(longest))
+        if min(size) >= MIN_SIDE:
+            scales.append(Scale(size, coarse_steps))
+        longest *= factor
+    return [*scales, Scale(final, steps)]
+
+
+def refine(coarse: Tensor, coarse_content: Tensor, content: Tensor, *, detail: float) -> Tensor:
+    """The start of a finer scale: upsampled result plus the photo's own fine detail.
+
+        upsample(coarse) + detail * (content - upsample(coarse_content))
+
+    With ``detail`` 1 the photo is moved only by what the coarse scale changed; with 0 it is a
+    plain enlargement. All are (1, 3, H, W) in [0, 1], and so is the result.
+    """
+    size = (content.shape[3], content.shape[2])
+    lost = content - resize(coarse_content, size)
+    return (resize(coarse, size) + detail * lost).clamp(0, 1)

@@ -1,0 +1,86 @@
+"""What made a result: settings, versions, inputs and their hashes; written into the file."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from styleforge.errors import UsageError
+from styleforge.images import Picture, load_image
+from styleforge.output import read_recipe
+
+FORMAT = 1
+"""Raised when a recipe's meaning changes, so that an old tool does not misread a new file."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input file as it was named on the command line; ``weight`` is for style images."""
+
+    path: str
+    sha256: str
+    weight: float = 1.0
+
+    @classmethod
+    def of(cls, picture: Picture, weight: float = 1.0) -> Input:
+        return cls(str(picture.path), picture.sha256, weight)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a pastiche. ``settings`` is a whole preset, as in its YAML."""
+
+    preset: str
+    settings: dict[str, Any]
+    content: Input
+    styles: list[Input]
+    init: Input | None
+    weights: dict[str, str]
+    device: str
+    depth: Literal[8, 16]
+    versions: dict[str, str]
+    format: int = FORMAT
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, in order."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """One line of ASCII."""
+        return json.dumps({"styleforge": self.to_dict()}, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str, path: Path) -> Recipe:
+        """Read a recipe back. ``path`` is only for messages. Raises :class:`UsageError`."""
+        try:
+            fields = json.loads(text)["styleforge"]
+            if fields["format"] > FORMAT:
+                raise UsageError(f"{path} was made by a newer styleforge; upgrade to read it")
+            fields["content"] = Input(**fields["content"])
+            fields["styles"] = [Input(**style) for style in fields["styles"]]
+            fields["init"] = Input(**fields["init"]) if fields["init"] else None
+            return cls(**fields)
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path} holds no styleforge recipe") from error
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe inside a picture. Raises :class:`UsageError` where there is none."""
+    load_image(path)  # the same checks and messages as for any picture
+    return Recipe.from_json(read_recipe(path), path)
+
+
+def versions() -> dict[str, str]:
+    """The versions that can change a result's bytes."""
+    import torch
+
+    from styleforge import __version__
+
+    return {
+        "styleforge": __version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,213 @@
+"""Neural style transfer: a photo and paintings in, a pastiche out, coarse to fine.
+
+run = StyleTransfer(content, [(style, 1.0)], load_preset("painterly"))
+for progress in run:
+print(progress.scale.size, progress.step, progress.loss.total)
+pastiche = run.image()
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from styleforge.devices import out_of_memory_as_error
+from styleforge.errors import UsageError
+from styleforge.images import MIN_SIDE, fit_size, resize
+from styleforge.layers import rectified
+from styleforge.losses import Objective, gram_matrix
+from styleforge.normalization import normalized_weights
+from styleforge.optimize.evaluation import LossValues
+from styleforge.optimize.minimize import Iterate, minimize
+from styleforge.optimize.scales import Scale, plan_scales, refine
+from styleforge.presets import Preset
+from styleforge.vgg import VGG19
+from styleforge.weights import Weights, load_weights
+
+Styles = Sequence[tuple[Tensor, float]]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands after one step; ``evaluations`` counts those of all scales so far."""
+
+    scale: Scale
+    scale_index: int
+    scale_count: int
+    step: int
+    evaluations: int
+    loss: LossValues
+    note: str
+
+
+class StyleTransfer:
+    """One run: iterate over it to its end, or stop early; ``image()`` is the picture so far.
+
+    ``content`` is (1, 3, H, W), sRGB in [0, 1]; ``styles`` are such images with weights, which
+    are scaled to sum to 1; ``init`` replaces the content or noise that the preset starts from.
+    """
+
+    def __init__(
+        self,
+        content: Tensor,
+        styles: Styles,
+        preset: Preset,
+        *,
+        init: Tensor | None = None,
+        device: torch.device | str = "cpu",
+        weights: Weights | None = None,
+    ) -> None:
+        self.preset = preset
+        self.device = torch.device(device)
+        self.scales = plan((content.shape[3], content.shape[2]), preset)
+        self.weights = weights or load_weights(preset.network.weights)
+        self._content = content
+        self._styles = styles
+        self._init = init
+        self.network = _network(self.weights, preset).to(self.device)
+        self._reached: _Reached | None = None
+
+    def __iter__(self) -> Iterator[Progress]:
+        evaluations = 0
+        for index, scale in enumerate(self.scales):
+            iterate = None
+            for iterate in self._optimize(scale):
+                yield Progress(
+                    scale=scale,
+                    scale_index=index,
+                    scale_count=len(self.scales),
+                    step=iterate.step,
+                    evaluations=evaluations + iterate.evaluations,
+                    loss=iterate.loss,
+                    note=iterate.note,
+                )
+            evaluations += iterate.evaluations if iterate else 0
+
+    def image(self) -> Tensor:
+        """The pastiche so far, (1, 3, H, W) in [0, 1] on the CPU, always at the final size."""
+        return self._start(self.scales[-1]).cpu()
+
+    def _optimize(self, scale: Scale) -> Iterator[Iterate]:
+        with out_of_memory_as_error(scale.size):
+            start = self._start(scale)
+            initial = self._initial(scale)
+            for iterate in minimize(
+                self._objective(scale),
+                start,
+                optimizer=self.preset.optimizer.name,
+                steps=scale.steps,
+            ):
+                self._reached = _Reached(scale, initial, iterate)
+                yield iterate
+
+    def _start(self, scale: Scale) -> Tensor:
+        """What is known so far at this scale: the initial image, or the last result refined."""
+        initial = self._initial(scale)
+        if self._reached is None:
+            return initial
+        reached = self._reached.iterate.image().detach()
+        if self._reached.scale == scale:
+            return reached
+        scales = self.preset.scales
+        noise = self._init is None and self.preset.init == "noise"
+        detail = 0.0 if noise or scales is None else scales.detail
+        return refine(reached, self._reached.initial, initial, detail=detail)
+
+    def _initial(self, scale: Scale) -> Tensor:
+        """Content, noise or the given image at this scale, on the device."""
+        if self._init is None and self.preset.init == "noise":
+            width, height = scale.size
+            generator = torch.Generator().manual_seed(self.preset.seed)
+            image = torch.rand(1, 3, height, width, generator=generator)
+        else:
+            image = resize(self._content if self._init is None else self._init, scale.size)
+        return image.to(self.device)
+
+    @torch.no_grad()
+    def _objective(self, scale: Scale) -> Objective:
+        """The preset's objective with targets taken at this scale."""
+        content, style = self.preset.content, self.preset.style
+        features = self.network(resize(self._content, scale.size).to(self.device))
+        return Objective(
+            self.network,
+            content_targets={
+                rectified(layer): features[rectified(layer)] for layer in content.layers
+            },
+            content_weights={
+                rectified(layer): content.alpha * weight for layer, weight in content.layers.items()
+            },
+            style_targets=self._gram_targets(scale),
+            style_weights={
+                rectified(layer): style.beta * weight for layer, weight in style.layers.items()
+            },
+            tv_weight=self.preset.tv,
+        )
+
+    def _gram_targets(self, scale: Scale) -> dict[str, Tensor]:
+        """The styles' Gram matrices, blended by weight.
+
+        Against sum_k v_k E_l(A_k) with sum_k v_k = 1 this differs by a constant only.
+        """
+        total = sum(weight for _, weight in self._styles)
+        blended: dict[str, Tensor] = {}
+        for image, weight in self._styles:
+            size = style_size((image.shape[3], image.shape[2]), scale, self.preset.style.scale)
+            features = self.network(resize(image, size).to(self.device))
+            for layer in map(rectified, self.preset.style.layers):
+                gram = weight / total * gram_matrix(features[layer])
+                blended[layer] = blended[layer] + gram if layer in blended else gram
+        return blended
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """The last iterate, with the initial image of its scale."""
+
+    scale: Scale
+    initial: Tensor
+    iterate: Iterate
+
+
+def plan(content_size: tuple[int, int], preset: Preset) -> list[Scale]:
+    """The scales of a run on a content image of this (width, height).
+
+    Raises :class:`UsageError` where the result's shorter side would be under 32 pixels.
+    """
+    final = fit_size(content_size, preset.size)
+    if min(final) < MIN_SIDE:
+        needed = math.ceil(MIN_SIDE * max(content_size) / min(content_size))
+        raise UsageError(
+            f"the content image is {content_size[0]} x {content_size[1]} pixels: at size "
+            f"{preset.size} its shorter side would have {min(final)}; use --size {needed} or more"
+        )
+    if preset.scales is None:
+        return [Scale(final, preset.optimizer.steps)]
+    return plan_scales(
+        final,
+        steps=preset.optimizer.steps,
+        start=preset.scales.start,
+        factor=preset.scales.factor,
+        coarse_steps=preset.scales.steps,
+    )
+
+
+def style_size(size: tuple[int, int], scale: Scale, factor: float) -> tuple[int, int]:
+    """(width, height) of a style image at a scale: its longest side follows the output's.
+
+    So a stroke takes up the same share of the picture at every output size.
+    """
+    wanted = factor * scale.longest
+    least = MIN_SIDE * max(size) / min(size)
+    return fit_size(size, round(max(wanted, least)))
+
+
+def _network(weights: Weights, preset: Preset) -> VGG19:
+    network = preset.network
+    if network.normalized:
+        weights = normalized_weights(weights, pooling=network.pooling, padding=network.padding)
+    layers = map(rectified, [*preset.content.layers, *preset.style.layers])
+    return VGG19(weights, layers, pooling=network.pooling, padding=network.padding)
