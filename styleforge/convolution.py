@@ -19,7 +19,7 @@ def convolve(x: Tensor, kernel: Tensor, bias: Tensor, *, replicate: bool) -> Ten
 
     The border repeats the edge pixels (``replicate``), or is zero. Differentiable once in ``x``.
     """
-    result: Tensor = _Convolve.apply(x, kernel, bias, replicate)  # type: ignore[no-untyped-call]
+    result: Tensor = _Convolve.apply(x, kernel, bias, replicate)
     return result
 
 
