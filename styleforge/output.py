@@ -75,7 +75,7 @@ def check_output(
 
 
 def save_image(
-    path: Path,
+    path: Path | str,
     pixels: Tensor,
     *,
     alpha: Tensor | None = None,
@@ -88,6 +88,7 @@ def save_image(
     If the place fills up after all, the picture goes to the system's temporary folder and
     :class:`WorkError` says where.
     """
+    path = Path(path)
     content = encode_image(
         pixels, FORMATS[path.suffix.lower()], alpha=alpha, exif=exif, recipe=recipe, depth=depth
     )

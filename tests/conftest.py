@@ -1,0 +1,44 @@
+"""Shared by all tests: two threads, the real weights loaded once, small real pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from styleforge.images import fit_size, load_image, resize
+from styleforge.weights import Weights, load_weights
+
+SAMPLES = Path(__file__).parent.parent / "sample_images"
+CHELSEA = SAMPLES / "content" / "chelsea.jpg"
+CAFE = SAMPLES / "style" / "vangogh_cafe_terrace_at_night.jpg"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _two_threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def weights() -> Weights:
+    """The packaged original VGG-19."""
+    return load_weights("original")
+
+
+@pytest.fixture(scope="session")
+def photo() -> Tensor:
+    """A real photograph, (1, 3, 43, 64)."""
+    return _small(CHELSEA)
+
+
+@pytest.fixture(scope="session")
+def painting() -> Tensor:
+    """A real painting, (1, 3, 64, 51)."""
+    return _small(CAFE)
+
+
+def _small(path: Path) -> Tensor:
+    picture = load_image(path)
+    return resize(picture.pixels, fit_size(picture.size, 64))
