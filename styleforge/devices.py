@@ -6,6 +6,7 @@ import contextlib
 import platform
 from collections.abc import Iterator
 
+import psutil
 import torch
 
 from styleforge.errors import OutOfMemoryError, UsageError
@@ -39,6 +40,13 @@ def describe(device: torch.device) -> str:
         return "mps (Apple GPU)"
     threads = torch.get_num_threads()
     return f"cpu ({platform.machine()}, {threads} thread{'s' if threads != 1 else ''})"
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that a run may still take on a device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return int(psutil.virtual_memory().available)
 
 
 @contextlib.contextmanager

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
 
+from styleforge.devices import free_memory
+from styleforge.errors import OutOfMemoryError
 from styleforge.layers import CONVOLUTIONS, LAYERS
 from styleforge.losses import gram_matrix
 from styleforge.optimize.lbfgs import HISTORY
@@ -21,10 +24,10 @@ _FLOAT_BYTES = 4
 _TARGET_EVALUATIONS = 1.0
 """Taking the targets costs two forward passes a scale, about one evaluation."""
 
-_WORKING_CHANNELS = 3 * 64
-"""Full-size channels alive beside the saved features: two gradients and a padded copy."""
+_WORKING_CHANNELS = 5 * 64
+"""Full-size channels alive beside the saved features: gradients, masks and padded copies."""
 
-_RESIDENT_BYTES = {"cpu": 450 * 2**20, "cuda": 600 * 2**20, "mps": 450 * 2**20}
+_RESIDENT_BYTES = {"cpu": 780 * 2**20, "cuda": 1000 * 2**20, "mps": 780 * 2**20}
 """Interpreter, torch and the network's weights."""
 
 
@@ -37,16 +40,36 @@ class Estimate:
     memory: int
 
 
-def estimate(network: VGG19, scales: Iterable[Scale], *, device: torch.device) -> Estimate:
+def estimate(network: VGG19, scales: Sequence[Scale], *, device: torch.device) -> Estimate:
     """Predict a run over these scales with this network, which is on ``device``."""
-    scales = list(scales)
     per_pixel = _seconds_per_pixel(network, device)
     work = sum(_pixels(scale) * (scale.steps + 1 + _TARGET_EVALUATIONS) for scale in scales)
     return Estimate(
         evaluations=sum(scale.steps + 1 for scale in scales),
         seconds=per_pixel * work,
-        memory=_RESIDENT_BYTES[device.type]
-        + int(max(map(_pixels, scales)) * bytes_per_pixel(network.sequence)),
+        memory=peak_memory(network, max(map(_pixels, scales)), device=device),
+    )
+
+
+def peak_memory(network: VGG19, pixels: int, *, device: torch.device) -> int:
+    """Bytes that a run needs whose largest scale has so many pixels."""
+    return _RESIDENT_BYTES[device.type] + round(pixels * bytes_per_pixel(network.sequence))
+
+
+def ensure_memory(network: VGG19, size: tuple[int, int], *, device: torch.device) -> None:
+    """Raise :class:`OutOfMemoryError` where a run at (width, height) would not fit.
+
+    On a CPU the system would otherwise kill the process without a word.
+    """
+    free = free_memory(device) + _RESIDENT_BYTES[device.type]  # by now that much is in use
+    needed = peak_memory(network, size[0] * size[1], device=device)
+    if needed <= free:
+        return
+    room = max(0, free - _RESIDENT_BYTES[device.type]) / bytes_per_pixel(network.sequence)
+    fitting = int(max(size) * math.sqrt(room / (size[0] * size[1])))
+    raise OutOfMemoryError(
+        f"{size[0]} x {size[1]} pixels need about {needed / 2**30:.1f} GiB of memory and "
+        f"{free / 2**30:.1f} GiB are there; try --size {fitting // 32 * 32}"
     )
 
 

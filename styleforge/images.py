@@ -18,13 +18,13 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from styleforge.errors import UsageError
+from styleforge.exif import exif_of
 from styleforge.files import file_sha256
 
 MIN_SIDE = 32
 """Pixels on the shorter side: below this VGG-19's deeper layers see next to nothing."""
 
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
-_ORIENTATION_TAG = 0x0112
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,17 @@ def load_image(path: Path | str) -> Picture:
     Raises :class:`UsageError` for a path that is not a whole image of at least 32 x 32 pixels.
     """
     path = Path(path)
-    image = _open(path)
+    image, exif = _open(path)
     if min(image.size) < MIN_SIDE:
         raise UsageError(
             f"{path} is {image.width} x {image.height} pixels; "
             f"both sides must have at least {MIN_SIDE}"
         )
-    exif = image.getexif()
-    exif.pop(_ORIENTATION_TAG, None)
     image, alpha = _split_alpha(image)
     pixels = _to_tensor(_to_srgb(image))
     if alpha is not None:
         pixels = _fill_invisible(pixels, alpha)
-    return Picture(path, file_sha256(path), pixels, alpha, exif.tobytes() if len(exif) else b"")
+    return Picture(path, file_sha256(path), pixels, alpha, exif)
 
 
 def fit_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -85,16 +83,18 @@ def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(pixels, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def _open(path: Path) -> Image.Image:
-    if path.is_dir():
-        raise UsageError(f"{path} is a directory, not an image")
-    if not path.exists():
-        raise UsageError(f"no such file: {path}")
+def _open(path: Path) -> tuple[Image.Image, bytes]:
+    """The upright image and its EXIF block."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path)
-            image.load()
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                image.load()
+                return _upright(image), exif_of(image)
+    except FileNotFoundError:
+        raise UsageError(f"no such file: {path}") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a directory, not an image") from None
     except UnidentifiedImageError:
         raise UsageError(f"{path} is not an image that can be read") from None
     except Image.DecompressionBombError:
@@ -103,8 +103,17 @@ def _open(path: Path) -> Image.Image:
     except PermissionError:
         raise UsageError(f"{path} may not be read (permission denied)") from None
     except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise UsageError(f"{path} cannot be read ({error.strerror.lower()})") from error
         raise UsageError(f"{path} is damaged or cut short ({error})") from error
-    return ImageOps.exif_transpose(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """A copy with the EXIF orientation applied; an unreadable EXIF block is ignored."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # Pillow raises many kinds for a damaged block
+        return image.copy()
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Tensor | None]:

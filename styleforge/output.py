@@ -7,18 +7,20 @@ import io
 import os
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import png
-import tifffile
 import torch
 from PIL import Image, ImageCms
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from torch import Tensor
 
 from styleforge.errors import UsageError, WorkError
+from styleforge.exif import exif_for_result, limited, recipe_of
 from styleforge.files import write_atomically
 
 FORMATS = {
@@ -31,18 +33,13 @@ FORMATS = {
 }
 Depth = Literal[8, 16]
 
-RECIPE_TAG = 0x9213
-"""EXIF ImageHistory, "a record of what has been done to the image": where the recipe is kept."""
-
-_MAKER_NOTE_TAG = 0x927C
-_EXIF_IFD = 0x8769
+_LONGEST_NAME = 255
 _JPEG_EXIF_LIMIT = 65_000
-_IFD0_TEXT_TAGS = (0x010E, 0x010F, 0x0110, 0x0132, 0x013B, 0x8298)
+_TIFF_HEADER = b"II*\0\x08\0\0\0"
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "PNG": {"compress_level": 6},
     "JPEG": {"quality": 95, "subsampling": 0, "optimize": True},
     "WEBP": {"quality": 95, "method": 4, "exact": True},
-    "TIFF": {"compression": "tiff_adobe_deflate"},
 }
 
 
@@ -55,6 +52,8 @@ def check_output(
         raise UsageError(f"{path}: the name must end in one of {', '.join(FORMATS)}")
     if depth == 16 and FORMATS[suffix] not in ("PNG", "TIFF"):
         raise UsageError(f"{path}: 16 bits need a .png or .tif file")
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise UsageError(f"{path}: the name is too long; {_LONGEST_NAME} bytes are the limit")
     if path.is_dir():
         raise UsageError(f"{path} is a directory; name a file")
     if any(path.exists() and source.exists() and path.samefile(source) for source in inputs):
@@ -125,11 +124,13 @@ def encode_image(
     if alpha is not None and file_format == "JPEG":
         pixels, alpha = pixels * alpha + (1 - alpha), None
     array = to_levels(pixels if alpha is None else torch.cat([pixels, alpha], 1), depth)
-    block = _exif_with(exif, recipe, pixels.shape[3], pixels.shape[2])
-    if depth == 16:
-        return _encode_png16(array, block) if file_format == "PNG" else _encode_tiff16(array, block)
-    if file_format == "JPEG" and len(block.tobytes()) > _JPEG_EXIF_LIMIT:
-        block.get_ifd(_EXIF_IFD).pop(_MAKER_NOTE_TAG, None)
+    block = exif_for_result(exif, recipe, (pixels.shape[3], pixels.shape[2]))
+    if file_format == "TIFF":
+        return _encode_tiff(array, block)
+    if file_format == "PNG" and depth == 16:
+        return _encode_png16(array, block)
+    if file_format == "JPEG":
+        block = limited(block, _JPEG_EXIF_LIMIT)
     buffer = io.BytesIO()
     Image.fromarray(array).save(
         buffer, file_format, exif=block, icc_profile=_srgb_profile(), **_SAVE_OPTIONS[file_format]
@@ -148,19 +149,7 @@ def to_levels(pixels: Tensor, depth: Depth = 8) -> np.ndarray[Any, Any]:
 def read_recipe(path: Path) -> str:
     """The recipe in an image file, or an empty string where there is none."""
     with Image.open(path) as image:
-        return str(image.getexif().get(RECIPE_TAG, ""))
-
-
-def _exif_with(exif: bytes, recipe: str, width: int, height: int) -> Image.Exif:
-    block = Image.Exif()
-    if exif:
-        block.load(exif)
-        details = block.get_ifd(_EXIF_IFD)
-        if 0xA002 in details:
-            details[0xA002], details[0xA003] = width, height
-    if recipe:
-        block[RECIPE_TAG] = recipe
-    return block
+        return recipe_of(image)
 
 
 def _srgb_profile() -> bytes:
@@ -181,21 +170,29 @@ def _encode_png16(array: np.ndarray[Any, Any], exif: Image.Exif) -> bytes:
     return buffer.getvalue()
 
 
-def _encode_tiff16(array: np.ndarray[Any, Any], exif: Image.Exif) -> bytes:
-    """Pillow writes no 16-bit colour: tifffile does. Of the EXIF, the text tags are kept."""
-    buffer = io.BytesIO()
-    tags = [
-        (tag, "s", 0, str(exif[tag]), True) for tag in (*_IFD0_TEXT_TAGS, RECIPE_TAG) if tag in exif
-    ]
-    tifffile.imwrite(
-        buffer,
-        array,
-        photometric="rgb",
-        extrasamples=["unassalpha"] if array.shape[2] == 4 else None,
-        compression="zlib",
-        iccprofile=_srgb_profile(),
-        metadata=None,
-        software=False,
-        extratags=tags,
-    )
-    return buffer.getvalue()
+def _encode_tiff(array: np.ndarray[Any, Any], exif: Image.Exif) -> bytes:
+    """One deflated strip after the directory.
+
+    Pillow writes no 16-bit colour, and no EXIF into compressed files; its directories can.
+    """
+    height, width, channels = array.shape
+    bits = array.itemsize * 8
+    strip = zlib.compress(array.astype(array.dtype.newbyteorder("<")).tobytes())
+    directory = ImageFileDirectory_v2(_TIFF_HEADER)
+    layout: dict[int, Any] = {
+        0x0100: width,
+        0x0101: height,
+        0x0102: (bits,) * channels,
+        0x0103: 8,  # compression: deflate
+        0x0106: 2,  # photometric interpretation: RGB
+        0x0111: 0,  # the strip's place, which Pillow counts from the directory's end
+        0x0115: channels,
+        0x0116: height,
+        0x0117: len(strip),
+        0x8773: _srgb_profile(),
+    }
+    if channels == 4:
+        layout[0x0152] = 2  # the fourth channel is alpha, not multiplied into the others
+    for tag, value in [*exif.items(), *layout.items()]:
+        directory[tag] = value
+    return _TIFF_HEADER + directory.tobytes(len(_TIFF_HEADER)) + strip

@@ -11,6 +11,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -18,7 +19,7 @@ from pydantic import (
 )
 
 from styleforge.errors import UsageError
-from styleforge.layers import LAYERS
+from styleforge.layers import LAYERS, rectified
 from styleforge.resources import resource
 
 DEFAULT_PRESET = "painterly"
@@ -30,7 +31,16 @@ def _known_layer(name: str) -> str:
     return name
 
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+def _number(value: Any) -> Any:
+    """Pydantic would take ``tv: yes`` for 1."""
+    if isinstance(value, bool):
+        raise ValueError("input should be a number")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_number)]
+Whole = Annotated[int, BeforeValidator(_number)]
+Weight = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 Layers = dict[Annotated[str, AfterValidator(_known_layer)], Weight]
 
 
@@ -39,12 +49,20 @@ class _Section(BaseModel):
 
 
 class Network(_Section):
-    """Which VGG-19, and how it is read."""
+    """Which VGG-19, and how it is read.
+
+    ``rectified``: a layer named conv4_2 means its features after the ReLU, as in the paper.
+    """
 
     weights: str = "auto"
     normalized: bool = True
     pooling: Literal["avg", "max"] = "avg"
     padding: Literal["replicate", "zeros"] = "replicate"
+    rectified: bool = True
+
+    def layer(self, name: str) -> str:
+        """The layer whose features are read where a preset names ``name``."""
+        return rectified(name) if self.rectified else name
 
 
 class Content(_Section):
@@ -64,14 +82,14 @@ class Style(_Section):
     layers: Layers = Field(
         default_factory=lambda: {f"conv{block}_1": 0.2 for block in range(1, 6)}, min_length=1
     )
-    scale: float = Field(default=1.0, gt=0, le=8)
+    scale: Number = Field(default=1.0, gt=0, le=8)
 
 
 class Optimizer(_Section):
     """Which optimiser, and its steps at the final size."""
 
     name: Literal["lbfgs", "adam"] = "lbfgs"
-    steps: int = Field(default=60, ge=0)
+    steps: Whole = Field(default=60, ge=0)
 
 
 class Scales(_Section):
@@ -81,10 +99,10 @@ class Scales(_Section):
     it all, 0 starts from the enlarged coarse result.
     """
 
-    start: int = Field(default=128, ge=32)
-    factor: float = Field(default=2.0, ge=1.1, le=8)
-    steps: int = Field(default=60, ge=0)
-    detail: float = Field(default=1.0, ge=0, le=1)
+    start: Whole = Field(default=128, ge=32)
+    factor: Number = Field(default=2.0, ge=1.1, le=8)
+    steps: Whole = Field(default=60, ge=0)
+    detail: Number = Field(default=1.0, ge=0, le=1)
 
 
 class Preset(_Section):
@@ -98,8 +116,8 @@ class Preset(_Section):
     optimizer: Optimizer = Optimizer()
     scales: Scales | None = Scales()
     init: str = "content"
-    size: int = Field(default=512, ge=0, le=32768)
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    size: Whole = Field(default=512, ge=0, le=32768)
+    seed: Whole = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
     def _something_to_match(self) -> Preset:
@@ -170,12 +188,22 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _override(settings: dict[str, Any], keys: list[str], value: Any) -> None:
+    """Set ``{"a": {"b": value}}``; a section of the wrong type stays, to be reported."""
     *parents, last = keys
     for key in parents:
-        inner = settings.get(key)
-        settings[key] = dict(inner) if isinstance(inner, dict) else {}
-        settings = settings[key]
+        settings = settings.setdefault(key, {})
+        if not isinstance(settings, dict):
+            return
     settings[last] = value
+
+
+_PLAIN_WORDS = {
+    "dict_type": "should map layers to weights",
+    "model_type": "should map names to settings",
+    "too_short": "needs at least one layer",
+    "invalid_key": "should be a name",
+}
+"""For pydantic's messages that speak of Python."""
 
 
 def _explain(item: Mapping[str, Any]) -> str:
@@ -184,7 +212,7 @@ def _explain(item: Mapping[str, Any]) -> str:
     key = ".".join(location)
     if item["type"] == "extra_forbidden":
         return f"{key}: unknown key{_suggestion(location[-1], _keys_at(location[:-1]))}"
-    message = str(item["msg"]).removeprefix("Value error, ")
+    message = _PLAIN_WORDS.get(item["type"], str(item["msg"]).removeprefix("Value error, "))
     if not key:
         return message
     value = item["input"]

@@ -18,7 +18,6 @@ from torch import Tensor
 from styleforge.devices import out_of_memory_as_error
 from styleforge.errors import UsageError
 from styleforge.images import MIN_SIDE, fit_size, resize
-from styleforge.layers import rectified
 from styleforge.losses import Objective, gram_matrix
 from styleforge.normalization import normalized_weights
 from styleforge.optimize.evaluation import LossValues
@@ -131,18 +130,17 @@ class StyleTransfer:
     def _objective(self, scale: Scale) -> Objective:
         """The preset's objective with targets taken at this scale."""
         content, style = self.preset.content, self.preset.style
+        layer = self.preset.network.layer
         features = self.network(resize(self._content, scale.size).to(self.device))
         return Objective(
             self.network,
-            content_targets={
-                rectified(layer): features[rectified(layer)] for layer in content.layers
-            },
+            content_targets={layer(name): features[layer(name)] for name in content.layers},
             content_weights={
-                rectified(layer): content.alpha * weight for layer, weight in content.layers.items()
+                layer(name): content.alpha * weight for name, weight in content.layers.items()
             },
             style_targets=self._gram_targets(scale),
             style_weights={
-                rectified(layer): style.beta * weight for layer, weight in style.layers.items()
+                layer(name): style.beta * weight for name, weight in style.layers.items()
             },
             tv_weight=self.preset.tv,
         )
@@ -157,7 +155,7 @@ class StyleTransfer:
         for image, weight in self._styles:
             size = style_size((image.shape[3], image.shape[2]), scale, self.preset.style.scale)
             features = self.network(resize(image, size).to(self.device))
-            for layer in map(rectified, self.preset.style.layers):
+            for layer in map(self.preset.network.layer, self.preset.style.layers):
                 gram = weight / total * gram_matrix(features[layer])
                 blended[layer] = blended[layer] + gram if layer in blended else gram
         return blended
@@ -209,5 +207,5 @@ def _network(weights: Weights, preset: Preset) -> VGG19:
     network = preset.network
     if network.normalized:
         weights = normalized_weights(weights, pooling=network.pooling, padding=network.padding)
-    layers = map(rectified, [*preset.content.layers, *preset.style.layers])
+    layers = map(network.layer, [*preset.content.layers, *preset.style.layers])
     return VGG19(weights, layers, pooling=network.pooling, padding=network.padding)

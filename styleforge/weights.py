@@ -7,6 +7,7 @@ Every source has its own input convention (channel order, range, mean, standard 
 from __future__ import annotations
 
 import importlib.util
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,12 @@ def _load_torchvision() -> Weights:
 
     url = VGG19_Weights.IMAGENET1K_V1.url
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    expected = path.stem.rsplit("-", 1)[-1]
+    if path.is_file() and not file_sha256(path).startswith(expected):  # torch.hub trusts its cache
+        raise WeightsError(
+            f"{path} is damaged (its SHA-256 does not start with {expected}); "
+            "delete it, so that it is downloaded again, or use --weights original"
+        )
     try:
         state = torch.hub.load_state_dict_from_url(
             url, map_location="cpu", check_hash=True, weights_only=True, progress=False
@@ -124,7 +131,8 @@ def _load_file(path: Path) -> Weights:
     try:
         state = _read_state(path)
     except Exception as error:  # both readers raise many kinds for a damaged file
-        raise WeightsError(f"{path} is not a readable weights file: {error}") from error
+        reason = str(error) or type(error).__name__
+        raise WeightsError(f"{path} is not a readable weights file: {reason}") from error
     digest = file_sha256(path)
     convention = CAFFE if digest.startswith(_CAFFE_FILE_SHA256_PREFIX) else TORCHVISION
     kernels, biases = _from_torchvision_layout(state, path)
@@ -136,7 +144,10 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
         from safetensors.torch import load_file
 
         return load_file(path)
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:  # torch's own text advises to run the code
+        raise TypeError("it is damaged, or holds other things than tensors") from error
     if not isinstance(state, Mapping):
         raise TypeError(f"it holds a {type(state).__name__}, not a state dict")
     return state
@@ -149,18 +160,22 @@ def _from_torchvision_layout(
     biases: dict[str, Tensor] = {}
     channels_in = 3
     for (name, channels), index in zip(CONVOLUTIONS.items(), _TORCHVISION_INDEX, strict=True):
-        kernel = state.get(f"features.{index}.weight")
-        bias = state.get(f"features.{index}.bias")
-        expected = (channels, channels_in, 3, 3)
-        if kernel is None or bias is None or tuple(kernel.shape) != expected:
-            found = "nothing" if kernel is None or bias is None else str(tuple(kernel.shape))
-            raise WeightsError(
-                f"{path} is not a VGG-19 in torchvision's layout: "
-                f"features.{index} ({name}) should be {expected}, found {found}"
-            )
-        kernels[name], biases[name] = kernel.float(), bias.float()
+        key = f"features.{index}"
+        kernels[name] = _checked(state, f"{key}.weight", (channels, channels_in, 3, 3), path)
+        biases[name] = _checked(state, f"{key}.bias", (channels,), path)
         channels_in = channels
     return kernels, biases
+
+
+def _checked(state: Mapping[str, Tensor], key: str, shape: tuple[int, ...], path: Path) -> Tensor:
+    tensor = state.get(key)
+    found = tuple(tensor.shape) if isinstance(tensor, Tensor) else "nothing"
+    if not isinstance(tensor, Tensor) or found != shape:
+        raise WeightsError(
+            f"{path} is not a VGG-19 in torchvision's layout: "
+            f"{key} should be {shape}, found {found}"
+        )
+    return tensor.float()
 
 
 def _converted(

@@ -63,7 +63,7 @@ def main() -> None:
     try:
         app()
     except StyleforgeError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print("Error:", " ".join(str(error).splitlines()), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(1)

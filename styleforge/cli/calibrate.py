@@ -14,6 +14,7 @@ def calibrate(
     weights: Annotated[
         str, typer.Option(help="auto, original, torchvision or a weights file.")
     ] = "auto",
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
 ) -> None:
     """Measure VGG-19's mean activations over photographs, for every pooling and padding.
 
@@ -30,6 +31,10 @@ def calibrate(
 
     if not photographs.is_dir():
         raise UsageError(f"no such folder: {photographs}")
+    if not output.parent.is_dir():
+        raise UsageError(f"no such folder: {output.parent}")
+    if output.exists() and not force:
+        raise UsageError(f"{output} exists; use --force to overwrite it")
     count = len(normalization.photographs(photographs))
     if not count:
         raise UsageError(f"no photographs in {photographs}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleforge.devices import pick_device
-from styleforge.errors import UsageError
+from styleforge.devices import out_of_memory_as_error, pick_device
+from styleforge.errors import UsageError, WeightsError
 from styleforge.images import Picture, load_image, resize
 from styleforge.optimize.scales import Scale
 from styleforge.output import Depth, check_output, encode_image, save_image
@@ -33,7 +34,7 @@ class StyleArgument:
     @classmethod
     def parse(cls, text: str) -> StyleArgument:
         path, colon, weight = text.rpartition(":")
-        if not colon or Path(text).exists():
+        if not colon or os.path.exists(text):  # noqa: PTH110 (Path's raises for a long name)
             return cls(Path(text), 1.0)
         try:
             value = float(weight)
@@ -57,6 +58,8 @@ class Request:
     depth: Depth = 8
     save_every: int = 0
     force: bool = False
+    weights_sha256: str = ""
+    """Of the weights that a recipe names; empty: any."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +104,15 @@ class Job:
 
     def start(self, weights: Weights | None = None) -> StyleTransfer:
         """The run, ready to iterate over. Loads the weights unless given."""
-        return StyleTransfer(
-            self.content.pixels,
-            [(picture.pixels, weight) for picture, weight in self.styles],
-            self.request.preset,
-            init=self.init.pixels if self.init else None,
-            device=self.device,
-            weights=weights or load_weights(self.request.preset.network.weights),
-        )
+        with out_of_memory_as_error(self.size):
+            return StyleTransfer(
+                self.content.pixels,
+                [(picture.pixels, weight) for picture, weight in self.styles],
+                self.request.preset,
+                init=self.init.pixels if self.init else None,
+                device=self.device,
+                weights=weights or self._weights(),
+            )
 
     def save(self, image: Tensor, weights: Weights, *, path: Path | None = None) -> bytes:
         """Write the pastiche, or return its bytes where the output is standard output."""
@@ -159,6 +163,15 @@ class Job:
         """Content, styles and, where it is a file, the initial image."""
         return [self.content, *(p for p, _ in self.styles), *([self.init] if self.init else [])]
 
+    def _weights(self) -> Weights:
+        weights = load_weights(self.request.preset.network.weights)
+        if self.request.weights_sha256 not in ("", weights.sha256):
+            raise WeightsError(
+                f"{weights.source}: not the weights that the picture was made with "
+                "(their SHA-256 differs)"
+            )
+        return weights
+
     def _check_outputs(self) -> None:
         if self.output is None:
             if self.request.save_every:
@@ -184,4 +197,5 @@ def _output_path(request: Request) -> Path | None:
     if request.output:
         return Path(request.output)
     stems = "_".join(path.stem for path in [request.content, *(s.path for s in request.styles)])
-    return Path(f"{stems[:200]}.png")
+    short = os.fsencode(stems)[:200].decode(errors="ignore")  # names have at most 255 bytes
+    return Path(f"{short}.png")

@@ -18,6 +18,7 @@ def list_presets(context: typer.Context) -> None:
     if context.invoked_subcommand is not None:
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from styleforge.presets import load_preset, shipped_presets
@@ -25,7 +26,7 @@ def list_presets(context: typer.Context) -> None:
     table = Table("preset", "size", "what it does", box=None)
     for name in shipped_presets():
         preset = load_preset(name)
-        table.add_row(name, str(preset.size), preset.description)
+        table.add_row(name, str(preset.size), escape(preset.description))
     Console().print(table)
 
 

@@ -39,6 +39,12 @@ def rerun(
     if style and len(style) != len(recipe.styles):
         raise UsageError(f"{picture} was made from {len(recipe.styles)} styles, not {len(style)}")
     paths = style or [Path(used.path) for used in recipe.styles]
+    for path in [content or Path(recipe.content.path), *paths]:
+        if not path.exists():
+            raise UsageError(
+                f"{picture} was made from {path}, which is not there; "
+                "say where it is with --content or --style"
+            )
     request = Request(
         content=content or Path(recipe.content.path),
         styles=[
@@ -50,6 +56,7 @@ def rerun(
         output=output,
         device=device or recipe.device,
         depth=recipe.depth,
+        weights_sha256=recipe.weights.get("sha256", ""),
         force=force,
     )
     job = Job.prepare(request)

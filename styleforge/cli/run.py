@@ -14,9 +14,10 @@ from typing import Any, Self
 import typer
 from tqdm import tqdm
 
-from styleforge.cli.job import Job
+from styleforge.cli.job import STDOUT, Job
 from styleforge.devices import describe
-from styleforge.errors import OutOfMemoryError
+from styleforge.errors import OutOfMemoryError, UsageError
+from styleforge.estimate import ensure_memory
 from styleforge.transfer import Progress, StyleTransfer
 
 INTERRUPTED = 130
@@ -25,6 +26,7 @@ INTERRUPTED = 130
 def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) -> None:
     """Carry a job out to its file; after Ctrl-C, save what there is and exit with 130."""
     transfer = job.start()
+    ensure_memory(transfer.network, job.size, device=job.device)
     if verbose and not quiet:
         _say(f"device {describe(job.device)}, weights {transfer.weights.source}")
     stopped: KeyboardInterrupt | OutOfMemoryError | None = None
@@ -39,18 +41,21 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
                     job.save(transfer.image(), transfer.weights, path=job.snapshot_path(steps))
         except (KeyboardInterrupt, OutOfMemoryError) as reason:
             stopped = reason
+        except FloatingPointError as error:
+            raise UsageError(f"{error}; use smaller weights") from error
     if stopped is not None and last is None:
         raise stopped
     assert last is not None
     png = job.save(transfer.image(), transfer.weights)
-    if isinstance(stopped, OutOfMemoryError):
-        raise OutOfMemoryError(
-            f"{stopped}; the picture so far was saved as {job.output or 'output'}"
-        )
-    report = summary(job, transfer, last, steps=steps, seconds=time.perf_counter() - started)
     if png:
         sys.stdout.buffer.write(png)
-    elif as_json:
+        sys.stdout.buffer.flush()
+    if isinstance(stopped, OutOfMemoryError):
+        raise OutOfMemoryError(
+            f"{stopped}; the picture so far was saved as {job.output or 'standard output'}"
+        )
+    report = summary(job, transfer, last, steps=steps, seconds=time.perf_counter() - started)
+    if as_json:
         print(json.dumps(report))
     if not quiet:
         _print_summary(report, interrupted=stopped is not None)
@@ -64,7 +69,7 @@ def summary(
     """What ``--json`` prints."""
     width, height = job.size
     return {
-        "output": str(job.output or "-"),
+        "output": str(job.output or STDOUT),
         "width": width,
         "height": height,
         "device": describe(job.device),
@@ -83,16 +88,17 @@ def summary(
 
 def _print_summary(report: dict[str, Any], *, interrupted: bool) -> None:
     from rich.console import Console
+    from rich.markup import escape
 
-    loss = report["loss"]
+    loss, preset = report["loss"], escape(report["preset"])
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     verb = "Interrupted: saved what there is as" if interrupted else "Saved"
     console.print(
-        f"[bold]{verb} {report['output']}[/bold] "
+        f"[bold]{verb} {escape(report['output'])}[/bold] "
         f"({report['width']} x {report['height']}) in {report['seconds']:.0f} s"
     )
     console.print(
-        f"preset {report['preset']}, {report['evaluations']} evaluations on {report['device']}, "
+        f"preset {preset}, {report['evaluations']} evaluations on {report['device']}, "
         f"loss {loss['total']:.4g} (content {loss['content']:.4g}, style {loss['style']:.4g})"
     )
 

@@ -60,7 +60,8 @@ class LBFGS:
         """
         gradient = self.best.gradient
         if not self._order:
-            return -FIRST_STEP / gradient.abs().mean() * gradient
+            tiny = torch.finfo(gradient.dtype).tiny  # a gradient of 0 gives a step of 0
+            return -FIRST_STEP / gradient.abs().mean().clamp(min=tiny) * gradient
         self._basis[-1] = gradient.flatten()
         dots = (self._basis @ self._basis.mT).double()
         return -(_two_loop(dots, self._order).to(gradient) @ self._basis).view_as(gradient)
