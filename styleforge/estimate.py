@@ -66,10 +66,11 @@ def ensure_memory(network: VGG19, size: tuple[int, int], *, device: torch.device
     if needed <= free:
         return
     room = max(0, free - _RESIDENT_BYTES[device.type]) / bytes_per_pixel(network.sequence)
-    fitting = int(max(size) * math.sqrt(room / (size[0] * size[1])))
+    fitting = int(max(size) * math.sqrt(room / (size[0] * size[1]))) // 32 * 32
+    advice = f"try --size {fitting}" if fitting else "free some memory"  # --size 0 is the photo's
     raise OutOfMemoryError(
         f"{size[0]} x {size[1]} pixels need about {needed / 2**30:.1f} GiB of memory and "
-        f"{free / 2**30:.1f} GiB are there; try --size {fitting // 32 * 32}"
+        f"{free / 2**30:.1f} GiB are there; {advice}"
     )
 
 
@@ -81,7 +82,7 @@ def bytes_per_pixel(sequence: Iterable[str]) -> float:
         block = int(name[4])
         width = CONVOLUTIONS.get(name, width)
         if name.startswith("relu"):
-            continue  # in place
+            continue  # in place, but for the few that a preset reads before it
         area = 4.0 ** -(block - 1 + name.startswith("pool"))
         channels += width * area
     history = (2 * HISTORY + 1 + 8) * 3

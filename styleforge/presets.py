@@ -125,6 +125,15 @@ class Preset(_Section):
             raise ValueError("content.alpha and style.beta are both 0: nothing to optimize for")
         return self
 
+    @model_validator(mode="after")
+    def _each_layer_once(self) -> Preset:
+        for table in (self.content.layers, self.style.layers):
+            read = [self.network.layer(name) for name in table]
+            for name in table:
+                if read.count(self.network.layer(name)) > 1:
+                    raise ValueError(f"{name} is there twice: conv and relu name the same features")
+        return self
+
     def to_yaml(self) -> str:
         """The whole preset as YAML, every setting spelled out."""
         return yaml.safe_dump(self.model_dump(), sort_keys=False, default_flow_style=None)

@@ -27,6 +27,14 @@ from styleforge.presets import Preset
 from styleforge.vgg import VGG19
 from styleforge.weights import Weights, load_weights
 
+NOISE = 0.02
+"""Standard deviation of the white noise around mid grey that ``init: noise`` starts from.
+
+Like the authors' own code, it is faint: loud noise is still there after hundreds of steps.
+"""
+
+MAX_ASPECT = 16
+
 Styles = Sequence[tuple[Tensor, float]]
 
 
@@ -60,9 +68,11 @@ class StyleTransfer:
         device: torch.device | str = "cpu",
         weights: Weights | None = None,
     ) -> None:
+        for style, _ in styles:
+            _check_shape("a style image", _size(style))
         self.preset = preset
         self.device = torch.device(device)
-        self.scales = plan((content.shape[3], content.shape[2]), preset)
+        self.scales = plan(_size(content), preset)
         self.weights = weights or load_weights(preset.network.weights)
         self._content = content
         self._styles = styles
@@ -121,7 +131,7 @@ class StyleTransfer:
         if self._init is None and self.preset.init == "noise":
             width, height = scale.size
             generator = torch.Generator().manual_seed(self.preset.seed)
-            image = torch.rand(1, 3, height, width, generator=generator)
+            image = 0.5 + NOISE * torch.randn(1, 3, height, width, generator=generator)
         else:
             image = resize(self._content if self._init is None else self._init, scale.size)
         return image.to(self.device)
@@ -153,7 +163,7 @@ class StyleTransfer:
         total = sum(weight for _, weight in self._styles)
         blended: dict[str, Tensor] = {}
         for image, weight in self._styles:
-            size = style_size((image.shape[3], image.shape[2]), scale, self.preset.style.scale)
+            size = style_size(_size(image), scale, self.preset.style.scale)
             features = self.network(resize(image, size).to(self.device))
             for layer in map(self.preset.network.layer, self.preset.style.layers):
                 gram = weight / total * gram_matrix(features[layer])
@@ -173,8 +183,10 @@ class _Reached:
 def plan(content_size: tuple[int, int], preset: Preset) -> list[Scale]:
     """The scales of a run on a content image of this (width, height).
 
-    Raises :class:`UsageError` where the result's shorter side would be under 32 pixels.
+    Raises :class:`UsageError` for a strip, or where the result's shorter side would be under 32
+    pixels.
     """
+    _check_shape("the content image", content_size)
     final = fit_size(content_size, preset.size)
     if min(final) < MIN_SIDE:
         needed = math.ceil(MIN_SIDE * max(content_size) / min(content_size))
@@ -201,6 +213,20 @@ def style_size(size: tuple[int, int], scale: Scale, factor: float) -> tuple[int,
     wanted = factor * scale.longest
     least = MIN_SIDE * max(size) / min(size)
     return fit_size(size, round(max(wanted, least)))
+
+
+def _check_shape(what: str, size: tuple[int, int]) -> None:
+    """A strip has too few positions across, or would be blown up to a huge image."""
+    if max(size) > MAX_ASPECT * min(size):
+        raise UsageError(
+            f"{what} is {size[0]} x {size[1]} pixels: its longer side may be at most "
+            f"{MAX_ASPECT} times its shorter; crop it"
+        )
+
+
+def _size(image: Tensor) -> tuple[int, int]:
+    """(width, height) of (1, C, H, W)."""
+    return image.shape[3], image.shape[2]
 
 
 def _network(weights: Weights, preset: Preset) -> VGG19:

@@ -6,8 +6,10 @@ Every source has its own input convention (channel order, range, mean, standard 
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import pickle
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,9 +112,10 @@ def _load_torchvision() -> Weights:
             "delete it, so that it is downloaded again, or use --weights original"
         )
     try:
-        state = torch.hub.load_state_dict_from_url(
-            url, map_location="cpu", check_hash=True, weights_only=True, progress=False
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # torch.hub reports there; ours is data
+            state = torch.hub.load_state_dict_from_url(
+                url, map_location="cpu", check_hash=True, weights_only=True, progress=False
+            )
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             f"torchvision's VGG-19 weights could not be had from {url} ({error}); "

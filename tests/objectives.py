@@ -1,0 +1,59 @@
+"""Small objectives whose minimum is known, for the tests of the optimisers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from styleforge.losses import Loss
+from styleforge.optimize.evaluation import Evaluate, Evaluation, LossValues
+
+NAN = float("nan")
+
+
+def quadratic(curvature: Tensor, minimum: Tensor) -> Evaluate:
+    """1/2 sum(c (x - m)^2)."""
+
+    def evaluate(point: Tensor) -> Evaluation:
+        difference = point - minimum
+        value = 0.5 * (curvature * difference.square()).sum().item()
+        return Evaluation(point, LossValues(value, value, 0.0, 0.0), curvature * difference)
+
+    return evaluate
+
+
+def failing_at(call: int, evaluate: Evaluate) -> Evaluate:
+    """The same function, but its given evaluation (the first is 1) is not a number."""
+    calls = 0
+
+    def failing(point: Tensor) -> Evaluation:
+        nonlocal calls
+        calls += 1
+        if calls != call:
+            return evaluate(point)
+        return Evaluation(point, LossValues(NAN, NAN, 0.0, 0.0), torch.full_like(point, NAN))
+
+    return failing
+
+
+def distance_to(target: Tensor) -> Callable[[Tensor], Loss]:
+    """mean((image - target)^2) as an objective over images."""
+
+    def objective(image: Tensor) -> Loss:
+        distance = (image - target).square().mean()
+        zero = torch.zeros(())
+        return Loss(distance, distance, zero, zero)
+
+    return objective
+
+
+def recording(seen: list[Tensor], evaluate: Evaluate) -> Evaluate:
+    """The same function, which notes every point it is asked for."""
+
+    def recorded(point: Tensor) -> Evaluation:
+        seen.append(point)
+        return evaluate(point)
+
+    return recorded

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from styleforge.optimize.adam import STEP_SIZE, Adam
+from tests.objectives import failing_at, quadratic, recording
+
+CURVATURE = torch.tensor([1.0, 10.0, 100.0]).view(1, 1, 1, 3)
+MINIMUM = torch.tensor([1.0, -2.0, 0.5]).view(1, 1, 1, 3)
+NOT_FINITE = "the loss was not finite: went back and took a smaller step"
+
+
+def test_three_steps_lower_the_loss_each_time() -> None:
+    method = Adam(quadratic(CURVATURE, MINIMUM), torch.zeros_like(MINIMUM), steps=3)
+    values = [method.best.value]
+    for _ in range(3):
+        method.step()
+        values.append(method.best.value)
+    assert values == sorted(set(values), reverse=True)
+
+
+def test_solves_a_quadratic_of_any_curvature() -> None:
+    method = Adam(quadratic(CURVATURE, MINIMUM), torch.zeros_like(MINIMUM), steps=200)
+    first = method.best.value
+    for _ in range(200):
+        method.step()
+    assert method.best.value < 1e-4 * first
+
+
+def test_first_step_moves_every_coordinate_by_about_the_step_size() -> None:
+    method = Adam(quadratic(CURVATURE, MINIMUM), torch.zeros_like(MINIMUM), steps=1000)
+    method.step()
+    torch.testing.assert_close(method.best.point, STEP_SIZE * MINIMUM.sign(), rtol=1e-3, atol=0)
+
+
+def test_steps_shrink_towards_the_end() -> None:
+    start = torch.full((1, 1, 1, 1), 1000.0)
+    method = Adam(quadratic(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)), start, steps=20)
+    points = [method.best.point.item()]
+    for _ in range(20):
+        method.step()
+        points.append(method.best.point.item())
+    moved = [before - after for before, after in pairwise(points)]
+    assert moved == sorted(moved, reverse=True)
+    assert 0 < moved[-1] < 0.02 * moved[0]
+
+
+def test_goes_back_after_a_loss_that_is_not_finite() -> None:
+    evaluate = failing_at(4, quadratic(CURVATURE, MINIMUM))
+    method = Adam(evaluate, torch.zeros_like(MINIMUM), steps=20)
+    method.step()
+    method.step()
+    before = method.best
+    method.step()
+    assert method.note == NOT_FINITE
+    assert method.best is before
+    method.step()
+    assert method.note == ""
+    assert method.best.value < before.value
+
+
+def test_step_after_a_loss_that_is_not_finite_is_half_as_long() -> None:
+    seen: list[Tensor] = []
+    evaluate = recording(seen, failing_at(2, quadratic(CURVATURE, MINIMUM)))
+    method = Adam(evaluate, torch.zeros_like(MINIMUM), steps=1000)
+    method.step()
+    method.step()
+    torch.testing.assert_close(seen[2], 0.5 * seen[1], rtol=1e-3, atol=0)
+
+
+def test_best_is_the_lowest_when_the_loss_rises() -> None:
+    start = torch.full_like(MINIMUM, 0.001)  # every step is much longer
+    method = Adam(quadratic(torch.ones_like(start), torch.zeros_like(start)), start, steps=5)
+    before = method.best
+    method.step()
+    assert method.best is before
+
+
+def test_stays_at_a_minimum() -> None:
+    method = Adam(quadratic(CURVATURE, MINIMUM), MINIMUM, steps=2)
+    method.step()
+    assert method.note == ""
+    torch.testing.assert_close(method.best.point, MINIMUM)

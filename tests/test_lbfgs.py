@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from styleforge.optimize.lbfgs import LBFGS, _two_loop
+from tests.objectives import failing_at, quadratic, recording
+
+NOT_FINITE = "the loss was not finite: went back and took a smaller step"
+
+
+def bowl(size: int = 20, condition: float = 100.0) -> tuple[Tensor, Tensor]:
+    """Curvatures and minimum of a quadratic, in float64."""
+    generator = torch.Generator().manual_seed(0)
+    curvature = torch.logspace(0, torch.tensor(condition).log10().item(), size)
+    minimum = torch.randn(1, 1, 1, size, generator=generator, dtype=torch.float64)
+    return curvature.double().view_as(minimum), minimum
+
+
+def test_three_steps_lower_the_loss_each_time() -> None:
+    curvature, minimum = bowl()
+    method = LBFGS(quadratic(curvature, minimum), torch.zeros_like(minimum))
+    values = [method.best.value]
+    for _ in range(3):
+        method.step()
+        values.append(method.best.value)
+    assert values == sorted(set(values), reverse=True)
+    assert method.note == ""
+
+
+@pytest.mark.parametrize(("condition", "steps"), [(1.0, 4), (100.0, 50)])
+def test_solves_a_quadratic(condition: float, steps: int) -> None:
+    curvature, minimum = bowl(condition=condition)
+    method = LBFGS(quadratic(curvature, minimum), torch.zeros_like(minimum))
+    first = method.best.value
+    for _ in range(steps):
+        method.step()
+    assert method.best.value < 1e-8 * first
+    torch.testing.assert_close(method.best.point, minimum, rtol=0, atol=1e-3)
+
+
+def textbook_two_loop(pairs: list[tuple[Tensor, Tensor]], gradient: Tensor) -> Tensor:
+    """Nocedal and Wright 2006, algorithm 7.4, on vectors; oldest pair first."""
+    q, alphas = gradient.clone(), []
+    for s, y in reversed(pairs):
+        alphas.append((s @ q) / (s @ y))
+        q = q - alphas[-1] * y
+    s, y = pairs[-1]
+    r = (s @ y) / (y @ y) * q
+    for (s, y), alpha in zip(pairs, reversed(alphas), strict=True):
+        r = r + s * (alpha - (y @ r) / (s @ y))
+    return r
+
+
+@pytest.mark.parametrize("order", [[0], [0, 1, 2], [2, 3, 0, 1]], ids=str)
+def test_compact_two_loop_equals_the_textbook(order: list[int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    s = torch.randn(4, 30, generator=generator, dtype=torch.float64)
+    y = s * torch.linspace(1, 9, 30, dtype=torch.float64)
+    gradient = torch.randn(30, generator=generator, dtype=torch.float64)
+    basis = torch.cat([s, y, gradient[None]])
+    found = _two_loop(basis @ basis.mT, order) @ basis
+    torch.testing.assert_close(found, textbook_two_loop([(s[i], y[i]) for i in order], gradient))
+
+
+def test_directions_equal_the_textbook_with_the_newest_pairs() -> None:
+    curvature, minimum = bowl()
+    seen: list[Tensor] = []
+    evaluate = quadratic(curvature, minimum)
+    method = LBFGS(recording(seen, evaluate), torch.zeros_like(minimum), history=3)
+    pairs: list[tuple[Tensor, Tensor]] = []
+    for _ in range(8):
+        before = method.best
+        if pairs:
+            expected = -textbook_two_loop(pairs[-3:], before.gradient.flatten())
+            torch.testing.assert_close(method._direction().flatten(), expected)
+        method.step()
+        s = seen[-1] - before.point
+        y = evaluate(seen[-1]).gradient - before.gradient
+        pairs.append((s.flatten(), y.flatten()))
+
+
+def test_a_step_costs_one_evaluation() -> None:
+    curvature, minimum = bowl()
+    seen: list[Tensor] = []
+    method = LBFGS(recording(seen, quadratic(curvature, minimum)), torch.zeros_like(minimum))
+    for _ in range(5):
+        method.step()
+    assert len(seen) == 6
+
+
+def test_goes_back_after_a_loss_that_is_not_finite() -> None:
+    curvature, minimum = bowl()
+    method = LBFGS(failing_at(4, quadratic(curvature, minimum)), torch.zeros_like(minimum))
+    method.step()
+    method.step()
+    before = method.best
+    method.step()
+    assert method.note == NOT_FINITE
+    assert method.best is before
+    method.step()
+    assert method.note == ""
+    assert method.best.value < before.value
+
+
+def test_step_after_a_loss_that_is_not_finite_is_half_as_long() -> None:
+    curvature, minimum = bowl()
+    seen: list[Tensor] = []
+    evaluate = recording(seen, failing_at(2, quadratic(curvature, minimum)))
+    method = LBFGS(evaluate, torch.zeros_like(minimum))
+    method.step()
+    method.step()
+    torch.testing.assert_close(seen[2], 0.5 * seen[1])
+
+
+def test_step_that_raises_the_loss_is_taken_back() -> None:
+    start = torch.full((1, 1, 1, 2), 0.001, dtype=torch.float64)  # the first step is longer
+    method = LBFGS(quadratic(torch.ones_like(start), torch.zeros_like(start)), start)
+    before = method.best
+    method.step()
+    assert method.best is before
+    assert not method.stuck
+    method.step()
+    assert method.best.value < 0.3 * before.value
+
+
+def test_stuck_after_ten_rejected_steps_in_a_row() -> None:
+    start = torch.zeros(1, 1, 1, 2)
+    evaluate = quadratic(torch.ones_like(start), torch.zeros_like(start))
+    first = evaluate(start + 1)
+    method = LBFGS(lambda x: first if x.equal(start) else evaluate(start + 2), start)
+    for _ in range(9):
+        method.step()
+        assert not method.stuck
+    method.step()
+    assert method.stuck
+    assert method.best is first
+
+
+def test_stays_at_a_minimum() -> None:
+    minimum = torch.ones(1, 1, 1, 4)
+    method = LBFGS(quadratic(torch.ones_like(minimum), minimum), minimum)
+    method.step()
+    assert method.note == ""
+    assert method.best.value == 0
+    torch.testing.assert_close(method.best.point, minimum)

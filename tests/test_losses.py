@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from styleforge.losses import Objective, content_loss, gram_matrix, style_loss, total_variation
+
+FLOATS = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+
+
+def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def test_convention_gram_divisor_is_the_number_of_positions() -> None:
+    features = torch.tensor([[1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 0.0, -1.0]]).view(1, 2, 2, 2)
+    expected = torch.tensor([[[30.0, -2.0], [-2.0, 2.0]]]) / 4
+    torch.testing.assert_close(gram_matrix(features), expected)
+
+
+def test_convention_content_loss_is_half_the_mean() -> None:
+    features = torch.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 1, 2, 2)
+    target = torch.tensor([1.0, 0.0, 3.0, 0.0]).view(1, 1, 2, 2)
+    assert content_loss(features, target).item() == 0.5 * (4 + 16) / 4
+
+
+def test_convention_style_loss_is_a_quarter_of_the_mean() -> None:
+    features = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 2, 1, 2)
+    gram = torch.tensor([[[2.5, 5.5], [5.5, 12.5]]])
+    torch.testing.assert_close(gram_matrix(features), gram)
+    target = gram - torch.tensor([[[1.0, 0.0], [0.0, 3.0]]])
+    assert style_loss(features, target).item() == 0.25 * (1 + 9) / 4
+
+
+def test_convention_total_variation_is_the_mean_of_squared_differences() -> None:
+    image = torch.tensor([[0.0, 1.0, 1.0], [0.5, 0.5, 0.5]]).view(1, 1, 2, 3).expand(1, 3, 2, 3)
+    horizontal = (1 + 0 + 0 + 0) / 4
+    vertical = (0.25 + 0.25 + 0.25) / 3
+    assert total_variation(image).item() == horizontal + vertical
+
+
+def test_style_loss_is_the_papers_with_its_own_divisors() -> None:
+    features, other = random(1, 3, 4, 5), random(1, 3, 4, 5, seed=1)
+    flat, flat_other = features.flatten(2)[0], other.flatten(2)[0]
+    difference = flat @ flat.mT - flat_other @ flat_other.mT
+    paper = difference.square().sum() / (4 * 3**2 * 20**2)
+    torch.testing.assert_close(style_loss(features, gram_matrix(other)), paper)
+
+
+def test_losses_are_zero_at_the_target() -> None:
+    features = random(2, 3, 4, 5)
+    assert content_loss(features, features).item() == 0
+    assert style_loss(features, gram_matrix(features)).item() == 0
+    assert total_variation(torch.full((1, 3, 4, 5), 0.7)).item() == 0
+
+
+def test_gram_of_a_batch_equals_a_loop() -> None:
+    features = random(3, 4, 5, 6)
+    singly = torch.cat([gram_matrix(image[None]) for image in features])
+    torch.testing.assert_close(gram_matrix(features), singly)
+
+
+def test_gram_ignores_where_features_are() -> None:
+    features = random(1, 3, 4, 6)
+    shuffled = features.flatten(2)[..., torch.randperm(24)].view(1, 3, 6, 4)
+    torch.testing.assert_close(gram_matrix(shuffled), gram_matrix(features))
+
+
+def test_style_gradient_equals_the_papers_closed_form() -> None:
+    """Equation 6: (F^T (G - A))^T / (N^2 M^2) where F > 0, else 0; its G is M times ours."""
+    responses = random(1, 3, 4, 5).requires_grad_()
+    target = gram_matrix(random(1, 3, 4, 5, seed=1))
+    (gradient,) = torch.autograd.grad(style_loss(F.relu(responses), target), responses)
+    flat = F.relu(responses).flatten(2)
+    paper = (flat.mT @ (20 * gram_matrix(flat[..., None]) - 20 * target)).mT / (3**2 * 20**2)
+    expected = torch.where(flat > 0, paper, 0).view_as(responses)
+    torch.testing.assert_close(gradient, expected)
+
+
+def test_content_gradient_equals_the_papers_closed_form() -> None:
+    """Equation 2: F - P where F > 0, else 0; divided by the number of features for the mean."""
+    responses, target = random(1, 3, 4, 5).requires_grad_(), random(1, 3, 4, 5, seed=1)
+    (gradient,) = torch.autograd.grad(content_loss(F.relu(responses), target), responses)
+    expected = torch.where(responses > 0, responses - target, 0) / 60
+    torch.testing.assert_close(gradient, expected.detach())
+
+
+def test_gradients_equal_finite_differences() -> None:
+    features, other = random(2, 2, 3, 4).requires_grad_(), random(2, 2, 3, 4, seed=1)
+    gram = gram_matrix(other)
+    assert torch.autograd.gradcheck(lambda x: style_loss(x, gram), features)
+    assert torch.autograd.gradcheck(lambda x: content_loss(x, other), features)
+    assert torch.autograd.gradcheck(total_variation, features)
+
+
+@FLOATS
+def test_short_floats_are_accumulated_in_float32(dtype: torch.dtype) -> None:
+    features = (100 * random(1, 2, 64, 64)).to(dtype)  # squares summed overflow float16
+    other = (100 * random(1, 2, 64, 64, seed=1)).to(dtype)
+    gram = gram_matrix(features)
+    assert gram.dtype == torch.float32
+    torch.testing.assert_close(gram, gram_matrix(features.double()).float())
+    for short, exact in (
+        (content_loss(features, other), content_loss(features.double(), other.double())),
+        (total_variation(features), total_variation(features.double())),
+        (
+            style_loss(features, gram_matrix(other)),
+            style_loss(features.double(), gram_matrix(other.double())),
+        ),
+    ):
+        assert short.dtype == torch.float32
+        torch.testing.assert_close(short, exact.float(), rtol=1e-4, atol=0)
+
+
+def test_float64_stays_float64() -> None:
+    assert gram_matrix(random(1, 2, 3, 3)).dtype == torch.float64
+    assert content_loss(random(1, 2, 3, 3), random(1, 2, 3, 3)).dtype == torch.float64
+
+
+def layers_of(image: Tensor) -> dict[str, Tensor]:
+    return {"first": image, "second": image.square() - 1}
+
+
+def test_objective_is_the_weighted_sum() -> None:
+    image = random(1, 3, 4, 5, dtype=torch.float32)
+    target = random(1, 3, 4, 5, seed=1, dtype=torch.float32)
+    content, grams = layers_of(target), {k: gram_matrix(x) for k, x in layers_of(target).items()}
+    loss = Objective(
+        layers_of,
+        content_targets=content,
+        content_weights={"second": 2.0},
+        style_targets=grams,
+        style_weights={"first": 3.0, "second": 5.0},
+        tv_weight=7.0,
+    )(image)
+    found = layers_of(image)
+    torch.testing.assert_close(loss.content, 2 * content_loss(found["second"], content["second"]))
+    style = 3 * style_loss(found["first"], grams["first"])
+    style += 5 * style_loss(found["second"], grams["second"])
+    torch.testing.assert_close(loss.style, style)
+    torch.testing.assert_close(loss.tv, 7 * total_variation(image))
+    torch.testing.assert_close(loss.total, loss.content + loss.style + loss.tv)
+
+
+def test_objective_without_terms_is_zero() -> None:
+    loss = Objective(layers_of, {}, {}, {}, {})(random(1, 3, 4, 5))
+    assert [term.item() for term in loss] == [0, 0, 0, 0]

@@ -1,0 +1,290 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from styleforge.errors import UsageError
+from styleforge.images import MIN_SIDE, resize
+from styleforge.losses import gram_matrix
+from styleforge.optimize.scales import Scale
+from styleforge.presets import Preset, validate
+from styleforge.transfer import NOISE, StyleTransfer, plan, style_size
+from styleforge.weights import Weights
+
+SHALLOW: dict[str, Any] = {
+    "network": {"normalized": False},
+    "content": {"alpha": 1e-4, "layers": {"conv2_1": 1}},
+    "style": {"beta": 1e-6, "layers": {"conv1_1": 1, "conv2_1": 1}},
+    "optimizer": {"steps": 4},
+    "scales": None,
+    "size": 48,
+}
+"""Few and cheap layers, for what does not depend on them."""
+
+TWO_SCALES: dict[str, Any] = {"scales": {"start": 32, "steps": 3}, "size": 64}
+CONTENT_ONLY: dict[str, Any] = {"style": {"beta": 0, "layers": {"conv1_1": 1}}}
+
+
+def shallow(**settings: Any) -> Preset:
+    return validate({**SHALLOW, **settings}, "test")
+
+
+def finished(run: StyleTransfer) -> Tensor:
+    for _ in run:
+        pass
+    return run.image()
+
+
+def psnr(image: Tensor, reference: Tensor) -> float:
+    return -10 * (image - reference).square().mean().log10().item()
+
+
+@pytest.fixture(scope="module")
+def square(photo: Tensor) -> Tensor:
+    """A part of the photo, (1, 3, 64, 64), large enough for two scales."""
+    return resize(photo[..., :43], (64, 64))
+
+
+@pytest.fixture(scope="module")
+def deep() -> Preset:
+    """The layers of the paper in the normalised network, at two scales."""
+    settings = {**TWO_SCALES, "style": {"beta": 10}, "optimizer": {"steps": 5}}
+    return validate(settings, "test")
+
+
+def test_end_to_end_at_one_size(
+    deep: Preset, photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    preset = deep.model_copy(update={"scales": None})
+    run = StyleTransfer(photo, [(painting, 1.0)], preset, weights=weights)
+    first, *_, last = list(run)
+    assert (first.step, last.step, last.evaluations) == (0, 5, 6)
+    assert last.loss.total < 0.5 * first.loss.total
+    assert last.loss.total == pytest.approx(last.loss.content + last.loss.style)
+    assert run.image().shape == photo.shape
+    assert run.image().min() >= 0
+    assert run.image().max() <= 1
+
+
+def test_end_to_end_coarse_to_fine(
+    deep: Preset, square: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    run = StyleTransfer(square, [(painting, 1.0)], deep, weights=weights)
+    progress = list(run)
+    assert [scale.size for scale in run.scales] == [(32, 32), (64, 64)]
+    assert [record.scale_index for record in progress] == 4 * [0] + 6 * [1]
+    assert [record.step for record in progress] == [0, 1, 2, 3, 0, 1, 2, 3, 4, 5]
+    assert [record.evaluations for record in progress] == list(range(1, 11))
+    assert all(record.scale_count == 2 for record in progress)
+    assert progress[3].loss.total < 0.95 * progress[0].loss.total
+    assert progress[9].loss.total < 0.7 * progress[4].loss.total
+    assert run.image().shape == square.shape
+
+
+def test_coarse_scale_gives_the_fine_one_a_better_start(
+    deep: Preset, square: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    alone = deep.model_copy(update={"scales": None})
+    start = next(iter(StyleTransfer(square, [(painting, 1.0)], alone, weights=weights)))
+    both = list(StyleTransfer(square, [(painting, 1.0)], deep, weights=weights))
+    assert both[4].loss.total < start.loss.total
+
+
+def test_adam_lowers_the_loss(photo: Tensor, painting: Tensor, weights: Weights) -> None:
+    preset = shallow(optimizer={"name": "adam", "steps": 6})
+    first, *_, last = list(StyleTransfer(photo, [(painting, 1.0)], preset, weights=weights))
+    assert last.loss.total < 0.7 * first.loss.total
+
+
+def test_content_only_run_from_the_photo_leaves_it(
+    deep: Preset, photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    style = deep.style.model_copy(update={"beta": 0.0})
+    update = {"scales": None, "style": style, "size": 48}
+    preset = deep.model_copy(update=update)
+    image = finished(StyleTransfer(photo, [(painting, 1.0)], preset, weights=weights))
+    torch.testing.assert_close(image, resize(photo, (48, 32)), rtol=0, atol=1e-3 + 0.5 / 255)
+
+
+def test_content_only_run_from_grey_reproduces_the_photo(
+    photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    preset = shallow(**CONTENT_ONLY, network={"normalized": True}, optimizer={"steps": 30})
+    grey = torch.full((1, 3, 32, 48), 0.5)
+    run = StyleTransfer(photo, [(painting, 1.0)], preset, init=grey, weights=weights)
+    assert psnr(grey, resize(photo, (48, 32))) < 17
+    assert psnr(finished(run), resize(photo, (48, 32))) > 30
+
+
+def test_content_only_run_from_noise_brings_back_the_photos_brightness(
+    photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    preset = shallow(
+        **CONTENT_ONLY,
+        network={"normalized": True},
+        init="noise",
+        content={"layers": {"conv1_1": 1}},
+        optimizer={"steps": 60},
+    )
+    image = finished(StyleTransfer(photo, [(painting, 1.0)], preset, weights=weights))
+    pair = [x.mean(1).flatten() for x in (image, resize(photo, (48, 32)))]
+    assert torch.corrcoef(torch.stack(pair))[0, 1] > 0.95
+
+
+def test_style_weights_are_shares(photo: Tensor, painting: Tensor, weights: Weights) -> None:
+    preset = shallow()
+    other = painting.flip(1)
+    run = StyleTransfer(photo, [(painting, 3.0), (other, 1.0)], preset, weights=weights)
+    found = run._objective(run.scales[0]).style_targets
+    size = style_size((51, 64), run.scales[0], 1.0)
+    with torch.no_grad():
+        first, second = (run.network(resize(x, size)) for x in (painting, other))
+    assert list(found) == ["relu1_1", "relu2_1"]
+    for layer, gram in found.items():
+        expected = 0.75 * gram_matrix(first[layer]) + 0.25 * gram_matrix(second[layer])
+        torch.testing.assert_close(gram, expected)
+
+
+def test_one_style_twice_is_that_style(photo: Tensor, painting: Tensor, weights: Weights) -> None:
+    once = finished(StyleTransfer(photo, [(painting, 1.0)], shallow(), weights=weights))
+    twice = StyleTransfer(photo, [(painting, 5.0), (painting, 5.0)], shallow(), weights=weights)
+    torch.testing.assert_close(finished(twice), once, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("init", ["content", "noise"])
+def test_same_seed_gives_the_same_bytes(
+    init: str, square: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    preset = shallow(**TWO_SCALES, init=init, seed=3)
+    first, second = (
+        finished(StyleTransfer(square, [(painting, 1.0)], preset, weights=weights))
+        for _ in range(2)
+    )
+    assert first.numpy().tobytes() == second.numpy().tobytes()
+
+
+def noise(photo: Tensor, painting: Tensor, weights: Weights, *, seed: int) -> Tensor:
+    preset = shallow(init="noise", seed=seed)
+    return StyleTransfer(photo, [(painting, 1.0)], preset, weights=weights).image()
+
+
+def test_noise_depends_on_the_seed_and_on_nothing_else(
+    photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    torch.manual_seed(0)
+    first, other = (noise(photo, painting, weights, seed=seed) for seed in (1, 2))
+    assert first.equal(noise(1 - photo, painting, weights, seed=1))
+    assert (first - other).abs().mean() > 0.5 * NOISE
+
+
+def test_convention_noise_is_faint_around_mid_grey(
+    photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    image = noise(photo, painting, weights, seed=0)
+    assert image.shape == (1, 3, 32, 48)
+    assert image.mean().item() == pytest.approx(0.5, abs=0.002)
+    assert image.std().item() == pytest.approx(0.02, rel=0.05)
+
+
+@pytest.mark.parametrize(("rectified", "kind"), [(True, "relu"), (False, "conv")])
+def test_convention_layers_are_read_after_the_relu_unless_the_preset_says_otherwise(
+    rectified: bool, kind: str, photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    preset = shallow(network={"normalized": False, "rectified": rectified})
+    run = StyleTransfer(photo, [(painting, 1.0)], preset, weights=weights)
+    objective = run._objective(run.scales[0])
+    assert run.network.wanted == {f"{kind}1_1", f"{kind}2_1"}
+    assert list(objective.content_weights) == list(objective.content_targets) == [f"{kind}2_1"]
+    assert list(objective.style_weights) == list(objective.style_targets)
+    assert (objective.content_targets[f"{kind}2_1"].min() < 0) != rectified
+    first, *_, last = list(run)
+    assert last.loss.total < first.loss.total
+
+
+def test_image_has_the_final_size_at_any_moment(
+    square: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    run = StyleTransfer(square, [(painting, 1.0)], shallow(**TWO_SCALES), weights=weights)
+    assert run.image().equal(square)
+    steps = iter(run)
+    for _ in range(3):
+        next(steps)
+    assert run.image().shape == square.shape
+    assert not run.image().equal(square)
+
+
+def test_run_stopped_early_keeps_its_image(
+    photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    run = StyleTransfer(photo, [(painting, 1.0)], shallow(), weights=weights)
+    for progress in run:
+        if progress.step == 2:
+            break
+    assert run.image().shape == (1, 3, 32, 48)
+    assert run.image().equal(run.image())
+    assert psnr(run.image(), resize(photo, (48, 32))) < 40
+
+
+def test_zero_steps_give_the_content(photo: Tensor, painting: Tensor, weights: Weights) -> None:
+    run = StyleTransfer(photo, [(painting, 1.0)], shallow(optimizer={"steps": 0}), weights=weights)
+    torch.testing.assert_close(
+        finished(run), resize(photo, (48, 32)), rtol=0, atol=1e-5 + 0.5 / 255
+    )
+
+
+def test_inputs_are_left_as_they_were(photo: Tensor, painting: Tensor, weights: Weights) -> None:
+    content, style = photo.clone(), painting.clone()
+    finished(StyleTransfer(content, [(style, 1.0)], shallow(size=64), weights=weights))
+    assert content.equal(photo)
+    assert style.equal(painting)
+
+
+def test_convention_style_size_follows_the_output() -> None:
+    assert style_size((400, 300), Scale((256, 200), 1), 1.0) == (256, 192)
+    assert style_size((400, 300), Scale((200, 256), 1), 0.5) == (128, 96)
+    assert style_size((300, 400), Scale((512, 400), 1), 2.0) == (768, 1024)
+
+
+@given(
+    size=st.tuples(st.integers(32, 4000), st.integers(32, 4000)),
+    longest=st.integers(32, 4000),
+    factor=st.floats(0.1, 8),
+)
+def test_style_keeps_its_share_and_its_shape(
+    size: tuple[int, int], longest: int, factor: float
+) -> None:
+    found = style_size(size, Scale((longest, 32), 1), factor)
+    assert min(found) >= MIN_SIDE
+    least = MIN_SIDE * max(size) / min(size)
+    assert abs(max(found) - max(factor * longest, least)) <= 0.5
+    assert abs(min(found) - max(found) * min(size) / max(size)) <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("content_size", "size", "shorter", "needed"),
+    [((320, 40), 64, 8, 256), ((40, 320), 200, 25, 256), ((1000, 333), 93, 31, 97)],
+)
+def test_image_too_flat_for_the_size(
+    content_size: tuple[int, int], size: int, shorter: int, needed: int
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        plan(content_size, shallow(size=size))
+    assert str(caught.value) == (
+        f"the content image is {content_size[0]} x {content_size[1]} pixels: at size {size} its "
+        f"shorter side would have {shorter}; use --size {needed} or more"
+    )
+    assert min(plan(content_size, shallow(size=needed))[-1].size) == MIN_SIDE
+
+
+def test_size_0_keeps_the_photos_own() -> None:
+    assert plan((77, 55), shallow(size=0)) == [Scale((77, 55), 4)]
+    assert plan((200, 150), shallow(size=0, scales={"start": 64, "steps": 9})) == [
+        Scale((64, 48), 9),
+        Scale((128, 96), 9),
+        Scale((200, 150), 4),
+    ]
