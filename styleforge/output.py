@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import shutil
+import struct
 import tempfile
 import zlib
 from collections.abc import Iterable
@@ -34,6 +35,7 @@ FORMATS = {
 Depth = Literal[8, 16]
 
 _LONGEST_NAME = 255
+_PROFILE_DATE = slice(24, 36)
 _JPEG_EXIF_LIMIT = 65_000
 _TIFF_HEADER = b"II*\0\x08\0\0\0"
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
@@ -153,7 +155,10 @@ def read_recipe(path: Path) -> str:
 
 
 def _srgb_profile() -> bytes:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    """The profile with a fixed date of creation, so that the same picture has the same bytes."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[_PROFILE_DATE] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)
+    return bytes(profile)
 
 
 def _encode_png16(array: np.ndarray[Any, Any], exif: Image.Exif) -> bytes:

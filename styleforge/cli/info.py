@@ -9,7 +9,7 @@ import typer
 
 
 def info(
-    picture: Annotated[Path, typer.Argument(help="A picture made by styleforge.")],
+    picture: Annotated[Path, typer.Argument(help="A picture made by styleforge.", readable=False)],
     as_json: Annotated[bool, typer.Option("--json", help="Print the recipe as JSON.")] = False,
 ) -> None:
     """Show how a picture was made: inputs, settings, versions."""

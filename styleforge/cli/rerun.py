@@ -12,7 +12,7 @@ from styleforge.errors import UsageError
 
 
 def rerun(
-    picture: Annotated[Path, typer.Argument(help="A picture made by styleforge.")],
+    picture: Annotated[Path, typer.Argument(help="A picture made by styleforge.", readable=False)],
     output: Annotated[str, typer.Option("-o", "--output", help="Where the new picture goes.")],
     content: Annotated[
         Path | None, typer.Option(help="The content image, if it is no longer where it was.")

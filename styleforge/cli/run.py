@@ -35,8 +35,8 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
     with _interruptible(), _Bar(job, quiet=quiet, verbose=verbose) as bar:
         try:
             for last in transfer:
-                bar.show(last)
                 steps += last.step > 0
+                bar.show(last)
                 if _snapshot_due(job, last, steps):
                     job.save(transfer.image(), transfer.weights, path=job.snapshot_path(steps))
         except (KeyboardInterrupt, OutOfMemoryError) as reason:

@@ -17,7 +17,7 @@ def _setting(*flags: str, env: str, help: str) -> Any:
 
 
 def transfer(
-    content: Annotated[Path, typer.Argument(help="The photo to repaint.")],
+    content: Annotated[Path, typer.Argument(help="The photo to repaint.", readable=False)],
     styles: Annotated[
         list[str],
         typer.Argument(help="One or more paintings; blend several with weights: a.jpg:0.7."),

@@ -1,0 +1,111 @@
+"""The command line, called in this process: fast, and with the exit code and both streams."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from styleforge.cli import job as job_module
+from styleforge.cli import main
+from styleforge.weights import Weights, load_weights
+from tests.conftest import CAFE, CHELSEA
+
+PRESET = """
+network: {normalized: false}
+content: {layers: {conv2_1: 1.0}}
+style: {layers: {conv1_1: 1.0}}
+optimizer: {steps: 4}
+scales: null
+size: 48
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended; ``out`` is bytes because it may be a picture."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+    @property
+    def json(self) -> Any:
+        assert self.text.count("\n") == 1, "one object on one line"
+        return json.loads(self.text)
+
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [*os.environ]:
+        if name.startswith("STYLEFORGE_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+@pytest.fixture(scope="session")
+def pictures() -> dict[str, bytes]:
+    """A real photograph of 48 x 40 pixels and a painting of 40 x 48, as PNG files."""
+    files = {}
+    for name, path, size in (("c.png", CHELSEA, (48, 40)), ("s.png", CAFE, (40, 48))):
+        buffer = io.BytesIO()
+        Image.open(path).resize(size).save(buffer, "PNG")
+        files[name] = buffer.getvalue()
+    return files
+
+
+@pytest.fixture
+def folder(tmp_path: Path, pictures: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory: a content and a style image and a preset that takes a moment."""
+    monkeypatch.chdir(tmp_path)
+    for name, content in pictures.items():
+        Path(name).write_bytes(content)
+    Path("p.yaml").write_text(PRESET)
+    return tmp_path
+
+
+@pytest.fixture
+def command(
+    folder: Path,
+    weights: Weights,
+    monkeypatch: pytest.MonkeyPatch,
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> Command:
+    """``command("info", path)``: run styleforge in ``folder``; the weights are loaded once."""
+
+    def load(source: str = "auto") -> Weights:
+        return weights if source in ("auto", "original") else load_weights(source)
+
+    def run(*arguments: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["styleforge", *map(str, arguments)])
+        capsysbinary.readouterr()
+        with pytest.raises(SystemExit) as done:
+            main()
+        out, err = capsysbinary.readouterr()
+        assert isinstance(done.value.code, int | None)
+        return Result(done.value.code or 0, out, err.decode())
+
+    monkeypatch.setattr(job_module, "load_weights", load)
+    assert folder == Path.cwd()
+    return run
+
+
+@pytest.fixture
+def transfer(command: Command) -> Command:
+    """``transfer("-o", "out.png")``: repaint c.png in the style of s.png with the quick preset."""
+    return lambda *options: command("transfer", "c.png", "s.png", "-p", "p.yaml", *options)

@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import pytest
+
+import styleforge as package
+from tests.cli.conftest import Command
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_begins_with_examples(command: Command, flag: str) -> None:
+    done = command(flag)
+    assert (done.code, done.err) == (0, "")
+    assert [line.strip() for line in done.text.splitlines() if line.strip()][:5] == [
+        "Usage: styleforge [OPTIONS] COMMAND [ARGS]...",
+        "Repaint a photo in the style of a painting.",
+        "styleforge transfer photo.jpg painting.jpg",
+        "styleforge transfer photo.jpg painting.jpg -p preview",
+        "styleforge transfer photo.jpg a.jpg:0.7 b.jpg:0.3 -s 1024 -o out.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        (
+            "transfer",
+            "-o -p -s -n -d -f -q -v --output --preset --size --steps --optimizer --init --alpha "
+            "--beta --tv --content-layer --style-layer --pooling --weights --seed --device "
+            "--save-every --force --quiet --verbose --json --dry-run --depth",
+        ),
+        ("rerun", "-o --content --style --device --force --quiet --json"),
+        ("info", "--json"),
+        ("calibrate", "-o --weights --force"),
+        ("presets", "show"),
+    ],
+)
+def test_help_names_every_option(command: Command, name: str, options: str) -> None:
+    words = command(name, "--help").text.replace(",", " ").split()
+    assert set(options.split()) <= set(words)
+
+
+def test_version(command: Command) -> None:
+    assert command("--version").text == f"styleforge {package.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("styleforge tra", {"transfer"}),
+        ("styleforge transfer --content", {"--content-layer"}),
+        ("styleforge presets s", {"show"}),
+    ],
+)
+def test_shell_completion(
+    command: Command, monkeypatch: pytest.MonkeyPatch, typed: str, completed: set[str]
+) -> None:
+    monkeypatch.setenv("_STYLEFORGE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    assert set(command().text.split()) == completed
