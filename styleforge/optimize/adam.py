@@ -13,7 +13,7 @@ from torch import Tensor
 
 from styleforge.optimize.evaluation import Evaluate, Evaluation
 
-STEP_SIZE = 0.1
+STEP_SIZE = 0.2
 """Largest change of a coordinate in one step, at the start."""
 
 _BETAS = (0.9, 0.99)

@@ -14,7 +14,7 @@ from styleforge.losses import Loss
 from styleforge.optimize.adam import Adam
 from styleforge.optimize.evaluation import Evaluator, LossValues
 from styleforge.optimize.lbfgs import LBFGS
-from styleforge.optimize.parameterization import Parameterization
+from styleforge.optimize.parameterization import SPECTRAL_EXPONENT, Parameterization
 
 OptimizerName = Literal["lbfgs", "adam"]
 
@@ -41,7 +41,9 @@ def minimize(
 
     ``start`` is (1, 3, H, W) in [0, 1]. Raises FloatingPointError if its loss is not finite.
     """
-    space = Parameterization(start.shape[2], start.shape[3], device=start.device)
+    height, width = start.shape[2:]
+    exponent = SPECTRAL_EXPONENT[optimizer]
+    space = Parameterization(height, width, exponent=exponent, device=start.device)
     evaluator = Evaluator(objective, space)
     point = space.coordinates(start)
     method: LBFGS | Adam = (

@@ -16,8 +16,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-SPECTRAL_EXPONENT = 0.5
-"""p: 0.5 and 0.75 needed the fewest evaluations, 0 and 1 clearly more."""
+SPECTRAL_EXPONENT = {"lbfgs": 0.5, "adam": 1.0}
+"""p: what each optimiser needed the fewest evaluations with, among 0, 1/4, 1/2, 3/4, 1 and 5/4.
+
+Adam gives every coordinate steps of one size, so the scale alone must tell coarse from fine.
+"""
 
 _EDGE = 0.5 / 255
 """Pixels start at least half an 8-bit level inside the box, where its slope is not zero."""
@@ -26,10 +29,17 @@ _EDGE = 0.5 / 255
 class Parameterization:
     """Maps coordinates (1, 3, H, W) of any value to an image (1, 3, H, W) in [0, 1] and back."""
 
-    def __init__(self, height: int, width: int, *, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        *,
+        exponent: float = SPECTRAL_EXPONENT["lbfgs"],
+        device: torch.device | str = "cpu",
+    ) -> None:
         self._rows = dct_matrix(height).to(device)
         self._columns = dct_matrix(width).to(device)
-        self._scale = _spectral_scale(height, width).to(device)
+        self._scale = _spectral_scale(height, width, exponent).to(device)
 
     def image(self, coordinates: Tensor) -> Tensor:
         """The image at these coordinates; differentiable."""
@@ -51,10 +61,10 @@ def dct_matrix(size: int) -> Tensor:
     return matrix.float()
 
 
-def _spectral_scale(height: int, width: int) -> Tensor:
-    """frequency^-p on the DCT grid (height, width), with a root mean square of 1."""
+def _spectral_scale(height: int, width: int, exponent: float) -> Tensor:
+    """frequency^-exponent on the DCT grid (height, width), with a root mean square of 1."""
     rows = torch.arange(height, dtype=torch.float64) / (2 * height)
     columns = torch.arange(width, dtype=torch.float64) / (2 * width)
     frequency = torch.hypot(rows.view(-1, 1), columns.view(1, -1))
-    scale = frequency.clamp(min=0.5 / max(height, width)) ** -SPECTRAL_EXPONENT
+    scale = frequency.clamp(min=0.5 / max(height, width)) ** -exponent
     return (scale / scale.square().mean().sqrt()).float()
