@@ -98,11 +98,11 @@ class StyleTransfer:
 
     def image(self) -> Tensor:
         """The pastiche so far, (1, 3, H, W) in [0, 1] on the CPU, always at the final size."""
-        return self._start(self.scales[-1]).cpu()
+        return self._start(self.scales[-1])
 
     def _optimize(self, scale: Scale) -> Iterator[Iterate]:
         with out_of_memory_as_error(scale.size):
-            start = self._start(scale)
+            start = self._start(scale).to(self.device)
             initial = self._initial(scale)
             for iterate in minimize(
                 self._objective(scale),
@@ -114,11 +114,11 @@ class StyleTransfer:
                 yield iterate
 
     def _start(self, scale: Scale) -> Tensor:
-        """What is known so far at this scale: the initial image, or the last result refined."""
+        """What is known so far at this scale, on the CPU: the last result, refined if coarser."""
         initial = self._initial(scale)
         if self._reached is None:
             return initial
-        reached = self._reached.iterate.image().detach()
+        reached = self._reached.iterate.image().detach().cpu()
         if self._reached.scale == scale:
             return reached
         scales = self.preset.scales
@@ -127,14 +127,12 @@ class StyleTransfer:
         return refine(reached, self._reached.initial, initial, detail=detail)
 
     def _initial(self, scale: Scale) -> Tensor:
-        """Content, noise or the given image at this scale, on the device."""
+        """Content, noise or the given image at this scale, on the CPU."""
         if self._init is None and self.preset.init == "noise":
             width, height = scale.size
             generator = torch.Generator().manual_seed(self.preset.seed)
-            image = 0.5 + NOISE * torch.randn(1, 3, height, width, generator=generator)
-        else:
-            image = resize(self._content if self._init is None else self._init, scale.size)
-        return image.to(self.device)
+            return 0.5 + NOISE * torch.randn(1, 3, height, width, generator=generator)
+        return resize(self._content if self._init is None else self._init, scale.size)
 
     @torch.no_grad()
     def _objective(self, scale: Scale) -> Objective:

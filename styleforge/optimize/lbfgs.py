@@ -63,7 +63,7 @@ class LBFGS:
             tiny = torch.finfo(gradient.dtype).tiny  # a gradient of 0 gives a step of 0
             return -FIRST_STEP / gradient.abs().mean().clamp(min=tiny) * gradient
         self._basis[-1] = gradient.flatten()
-        dots = (self._basis @ self._basis.mT).double()
+        dots = (self._basis @ self._basis.mT).cpu().double()  # small, and Apple GPUs lack float64
         return -(_two_loop(dots, self._order).to(gradient) @ self._basis).view_as(gradient)
 
     def _remember(self, s: Tensor, y: Tensor) -> None:
