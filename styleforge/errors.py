@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, as shells use it: 128 and the number of SIGINT."""
+
 
 class StyleforgeError(Exception):
     """Something the user can mend. The message says what, which value, and what to do next."""

@@ -13,9 +13,7 @@ from styleforge.cli.info import info
 from styleforge.cli.presets import presets
 from styleforge.cli.rerun import rerun
 from styleforge.cli.transfer import transfer
-from styleforge.errors import StyleforgeError
-
-INTERRUPTED = 130
+from styleforge.errors import INTERRUPTED, StyleforgeError
 
 _HELP = """Repaint a photo in the style of a painting.
 

@@ -16,11 +16,9 @@ from tqdm import tqdm
 
 from styleforge.cli.job import STDOUT, Job
 from styleforge.devices import describe
-from styleforge.errors import OutOfMemoryError, UsageError
+from styleforge.errors import INTERRUPTED, OutOfMemoryError, UsageError
 from styleforge.estimate import ensure_memory
 from styleforge.transfer import Progress, StyleTransfer
-
-INTERRUPTED = 130
 
 
 def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) -> None:
