@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from styleforge.cli.job import STDOUT, Job
 from styleforge.devices import describe
-from styleforge.errors import INTERRUPTED, OutOfMemoryError, UsageError
+from styleforge.errors import INTERRUPTED, OutOfMemoryError, StyleforgeError, UsageError
 from styleforge.estimate import ensure_memory
 from styleforge.transfer import Progress, StyleTransfer
 
@@ -27,7 +27,7 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
     ensure_memory(transfer.network, job.size, device=job.device)
     if verbose and not quiet:
         _say(f"device {describe(job.device)}, weights {transfer.weights.source}")
-    stopped: KeyboardInterrupt | OutOfMemoryError | None = None
+    stopped: KeyboardInterrupt | StyleforgeError | None = None
     last: Progress | None = None
     steps = 0
     with _interruptible(), _Bar(job, quiet=quiet, verbose=verbose) as bar:
@@ -40,7 +40,7 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
         except (KeyboardInterrupt, OutOfMemoryError) as reason:
             stopped = reason
         except FloatingPointError as error:
-            raise UsageError(f"{error}; use smaller weights") from error
+            stopped = UsageError(f"{error}; use smaller weights")
     if stopped is not None and last is None:
         raise stopped
     assert last is not None
@@ -48,10 +48,9 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
     if png:
         sys.stdout.buffer.write(png)
         sys.stdout.buffer.flush()
-    if isinstance(stopped, OutOfMemoryError):
-        raise OutOfMemoryError(
-            f"{stopped}; the picture so far was saved as {job.output or 'standard output'}"
-        )
+    if isinstance(stopped, StyleforgeError):
+        where = job.output or "standard output"
+        raise type(stopped)(f"{stopped}; the picture so far was saved as {where}")
     report = summary(job, transfer, last, steps=steps, seconds=time.perf_counter() - started)
     if as_json:
         print(json.dumps(report))

@@ -509,6 +509,29 @@ def test_out_of_memory_saves_the_picture_so_far(
     assert torch.equal(load_image("out.png").pixels, load_image("four.png").pixels)
 
 
+def test_a_loss_that_is_not_finite_at_a_finer_scale_saves_the_coarser_picture(
+    transfer: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "p.yaml").write_text(
+        (folder / "p.yaml").read_text().replace("scales: null", "scales: {start: 48, steps: 3}")
+    )
+    minimize = styleforge.transfer.minimize
+
+    def failing(objective: Any, start: Any, **options: Any) -> Iterator[Any]:
+        if max(start.shape) == 80:
+            raise FloatingPointError("the loss of the initial image is not finite")
+        yield from minimize(objective, start, **options)
+
+    monkeypatch.setattr(styleforge.transfer, "minimize", failing)
+    done = transfer("-o", "out.png", "-s", "80")
+    assert done.code == 2
+    assert done.err == (
+        "Error: the loss of the initial image is not finite; use smaller weights; "
+        "the picture so far was saved as out.png\n"
+    )
+    assert opened(Path("out.png").read_bytes()).size == (80, 67)
+
+
 def test_out_of_memory_writes_to_standard_output_too(
     transfer: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
