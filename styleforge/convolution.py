@@ -1,4 +1,4 @@
-"""A 3x3 convolution whose weights are constants: nothing is kept for them between passes.
+"""A 3x3 convolution whose weights are constants, by the fastest algorithm for its size.
 
 ``torch.conv2d`` keeps its input for the weights' gradient, even where none is wanted; here only
 the image's gradient exists, so a backward pass needs the kernel alone. That halves the memory.
@@ -6,37 +6,84 @@ the image's gradient exists, so a backward pass needs the kernel alone. That hal
 
 from __future__ import annotations
 
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from styleforge import winograd
+from styleforge.winograd import Border
 
-def convolve(x: Tensor, kernel: Tensor, bias: Tensor, *, replicate: bool) -> Tensor:
-    """Convolve (B, C, H, W) with (N, C, 3, 3) to (B, N, H, W).
+Padding = Literal["replicate", "zeros"]
 
-    The border repeats the edge pixels (``replicate``), or is zero. Differentiable once in ``x``.
+WINOGRAD_CHANNELS = 64
+WINOGRAD_TILES = 32
+"""Winograd's algorithm takes over from these many channels, in and out, and tiles (measured)."""
+
+
+class Convolution(nn.Module):
+    """Convolve (B, C, H, W) with a fixed kernel (N, C, 3, 3) and bias (N,) to (B, N, H, W).
+
+    The border repeats the edge pixels (``replicate``), or is zero. Differentiable once, in the
+    image.
     """
-    result: Tensor = _Convolve.apply(x, kernel, bias, replicate)
-    return result
+
+    kernel: Tensor
+    bias: Tensor
+
+    def __init__(self, kernel: Tensor, bias: Tensor, *, padding: Padding = "replicate") -> None:
+        super().__init__()
+        self.padding = padding
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+        self.register_buffer("kernel", kernel)
+        self.register_buffer("bias", bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = _Convolve.apply(x, self)
+        return result
+
+    def is_faster_by_winograd(self, x: Tensor) -> bool:
+        """Whether Winograd's algorithm suits this image or gradient."""
+        return (
+            x.device.type == "cpu"
+            and x.dtype == self.kernel.dtype == torch.float32
+            and min(self.kernel.shape[:2]) >= WINOGRAD_CHANNELS
+            and x.shape[2] * x.shape[3] >= WINOGRAD_TILES * winograd.TILE**2
+        )
+
+    @cached_property
+    def transformed(self) -> Tensor:
+        return winograd.transform_kernel(self.kernel)
 
 
 class _Convolve(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor, bias: Tensor, replicate: bool) -> Tensor:
-        ctx.kernel, ctx.replicate = kernel, replicate
+    def forward(ctx: Any, x: Tensor, convolution: Convolution) -> Tensor:
+        ctx.convolution = convolution
+        replicate = convolution.padding == "replicate"
+        if convolution.is_faster_by_winograd(x):
+            border = Border(1, replicate=replicate)
+            return winograd.correlate(x, convolution.transformed, convolution.bias, border)
         if replicate:
-            return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, bias)
-        return F.conv2d(x, kernel, bias, padding=1)
+            padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
+            return F.conv2d(padded, convolution.kernel, convolution.bias)
+        return F.conv2d(x, convolution.kernel, convolution.bias, padding=1)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        if not ctx.replicate:
-            return F.conv_transpose2d(gradient, ctx.kernel, padding=1), None, None, None
-        return _fold_border(F.conv_transpose2d(gradient, ctx.kernel)), None, None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        convolution: Convolution = ctx.convolution
+        replicate = convolution.padding == "replicate"
+        if convolution.is_faster_by_winograd(gradient):
+            border = Border(2 if replicate else 1, replicate=False)
+            result = winograd.correlate_adjoint(gradient, convolution.transformed, border)
+        else:
+            padding = 0 if replicate else 1
+            result = F.conv_transpose2d(gradient, convolution.kernel, padding=padding)
+        return _fold_border(result) if replicate else result, None
 
 
 def _fold_border(padded: Tensor) -> Tensor:

@@ -18,11 +18,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from styleforge.convolution import Padding
 from styleforge.files import write_atomically
 from styleforge.images import fit_size, load_image, resize
 from styleforge.layers import CONVOLUTIONS, rectified
 from styleforge.resources import resource
-from styleforge.vgg import VGG19, Padding, Pooling
+from styleforge.vgg import VGG19, Pooling
 from styleforge.weights import Weights
 
 TensorMap = dict[str, Tensor]

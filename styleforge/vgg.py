@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from styleforge.convolution import convolve
+from styleforge.convolution import Convolution, Padding
 from styleforge.layers import CONVOLUTIONS, LAYERS
+from styleforge.rectification import rectify, rectify_and_max_pool
 from styleforge.weights import Weights
 
 Pooling = Literal["avg", "max"]
-Padding = Literal["replicate", "zeros"]
 
 
 class VGG19(nn.Module):
@@ -42,15 +42,16 @@ class VGG19(nn.Module):
         super().__init__()
         self.wanted = frozenset(layers)
         self.pooling = pooling
-        self.padding = padding
         last = max(LAYERS.index(layer) for layer in self.wanted)
         self.sequence = LAYERS[: last + 1]
         self.register_buffer("mean", weights.mean.view(1, 3, 1, 1))
-        for name in self.sequence:
-            if name in CONVOLUTIONS:
-                kernel = weights.kernels[name].contiguous(memory_format=torch.channels_last)
-                self.register_buffer(f"{name}_kernel", kernel)
-                self.register_buffer(f"{name}_bias", weights.biases[name])
+        self.convolutions = nn.ModuleDict(
+            {
+                name: Convolution(weights.kernels[name], weights.biases[name], padding=padding)
+                for name in self.sequence
+                if name in CONVOLUTIONS
+            }
+        )
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         x = (image - self.mean).contiguous(memory_format=torch.channels_last)
@@ -63,13 +64,15 @@ class VGG19(nn.Module):
 
     def _layer(self, name: str, x: Tensor) -> Tensor:
         if name.startswith("conv"):
-            return self._convolution(name, x)
+            result: Tensor = self.convolutions[name](x)
+            return result
         if name.startswith("relu"):
-            kept = name.replace("relu", "conv") in self.wanted
-            return F.relu(x, inplace=not kept)
-        return F.avg_pool2d(x, 2) if self.pooling == "avg" else F.max_pool2d(x, 2)
+            return self._rectify(name, x)
+        return F.avg_pool2d(x, 2) if self.pooling == "avg" else rectify_and_max_pool(x)
 
-    def _convolution(self, name: str, x: Tensor) -> Tensor:
-        kernel: Tensor = getattr(self, f"{name}_kernel")
-        bias: Tensor = getattr(self, f"{name}_bias")
-        return convolve(x, kernel, bias, replicate=self.padding == "replicate")
+    def _rectify(self, name: str, x: Tensor) -> Tensor:
+        """In place where nothing else reads ``x``; left to max pooling where that comes next."""
+        if name in self.wanted or name.replace("relu", "conv") in self.wanted:
+            return F.relu(x, inplace=name.replace("relu", "conv") not in self.wanted)
+        following = LAYERS[LAYERS.index(name) + 1]
+        return x if following.startswith("pool") and self.pooling == "max" else rectify(x)

@@ -24,9 +24,10 @@ def calibrate(
     from safetensors.torch import save
 
     from styleforge import normalization
+    from styleforge.convolution import Padding
     from styleforge.errors import UsageError
     from styleforge.files import write_atomically
-    from styleforge.vgg import Padding, Pooling
+    from styleforge.vgg import Pooling
     from styleforge.weights import load_weights
 
     if not photographs.is_dir():
