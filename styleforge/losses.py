@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 Features = Mapping[str, Tensor]
 LayerWeights = Mapping[str, float]
@@ -26,8 +27,25 @@ LayerWeights = Mapping[str, float]
 
 def gram_matrix(features: Tensor) -> Tensor:
     """G = F F^T / M of features (B, N, H, W): (B, N, N), in float32 or better."""
-    flat = _at_least_float32(features).flatten(2)
-    return flat @ flat.mT / flat.shape[2]
+    positions = _at_least_float32(features).permute(0, 2, 3, 1).flatten(1, 2)
+    result: Tensor = _Gram.apply(positions)
+    return result
+
+
+class _Gram(torch.autograd.Function):
+    """F^T F / M of (B, M, N), whose gradient takes one matrix product instead of autograd's two."""
+
+    @staticmethod
+    def forward(ctx: Any, positions: Tensor) -> Tensor:
+        ctx.save_for_backward(positions)
+        return positions.mT @ positions / positions.shape[1]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (positions,) = ctx.saved_tensors
+        result: Tensor = positions @ ((gradient + gradient.mT) / positions.shape[1])
+        return result
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:

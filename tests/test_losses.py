@@ -68,6 +68,23 @@ def test_gram_ignores_where_features_are() -> None:
     torch.testing.assert_close(gram_matrix(shuffled), gram_matrix(features))
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 4, 5), (2, 4, 3, 2), (2, 3, 1, 1), (1, 1, 2, 3)], ids=str)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_gram_gradient_equals_autograd_of_the_formula(
+    shape: tuple[int, ...], layout: torch.memory_format
+) -> None:
+    features = random(*shape).contiguous(memory_format=layout).requires_grad_()
+    flat = features.flatten(2)
+    formula = flat @ flat.mT / flat.shape[2]
+    upstream = random(*formula.shape, seed=1)  # not symmetric
+    gram = gram_matrix(features)
+    torch.testing.assert_close(gram, formula)
+    torch.testing.assert_close(
+        torch.autograd.grad(gram, features, upstream),
+        torch.autograd.grad(formula, features, upstream),
+    )
+
+
 def test_style_gradient_equals_the_papers_closed_form() -> None:
     """Equation 6: (F^T (G - A))^T / (N^2 M^2) where F > 0, else 0; its G is M times ours."""
     responses = random(1, 3, 4, 5).requires_grad_()
@@ -90,6 +107,7 @@ def test_content_gradient_equals_the_papers_closed_form() -> None:
 def test_gradients_equal_finite_differences() -> None:
     features, other = random(2, 2, 3, 4).requires_grad_(), random(2, 2, 3, 4, seed=1)
     gram = gram_matrix(other)
+    assert torch.autograd.gradcheck(gram_matrix, features)
     assert torch.autograd.gradcheck(lambda x: style_loss(x, gram), features)
     assert torch.autograd.gradcheck(lambda x: content_loss(x, other), features)
     assert torch.autograd.gradcheck(total_variation, features)
