@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -73,11 +73,13 @@ class StyleTransfer:
         self.preset = preset
         self.device = torch.device(device)
         self.scales = plan(_size(content), preset)
-        self.weights = weights or load_weights(preset.network.weights)
+        weights = weights or load_weights(preset.network.weights)
         self._content = content
         self._styles = styles
         self._init = init
-        self.network = _network(self.weights, preset).to(self.device)
+        self.network = _network(weights, preset).to(self.device)
+        self.weights = replace(weights, kernels={}, biases={})
+        """Where the network's weights came from; it has its own copy."""
         self._reached: _Reached | None = None
 
     def __iter__(self) -> Iterator[Progress]:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import typer
 from tqdm import tqdm
 
+from styleforge.allocator import keep_freed_memory
 from styleforge.cli.job import STDOUT, Job
 from styleforge.devices import describe
 from styleforge.errors import INTERRUPTED, OutOfMemoryError, StyleforgeError, UsageError
@@ -23,6 +24,7 @@ from styleforge.transfer import Progress, StyleTransfer
 
 def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) -> None:
     """Carry a job out to its file; after Ctrl-C, save what there is and exit with 130."""
+    keep_freed_memory()
     transfer = job.start()
     ensure_memory(transfer.network, job.size, device=job.device)
     if verbose and not quiet:
