@@ -105,6 +105,10 @@ class Scales(_Section):
     detail: Number = Field(default=1.0, ge=0, le=1)
 
 
+INITIAL_IMAGES = ("content", "noise", "recolored")
+"""What ``init`` can be besides an image file; recolored: the photo in the painting's colours."""
+
+
 class Preset(_Section):
     """All settings of a run. ``size`` is the longest side in pixels; 0 keeps the photo's own."""
 

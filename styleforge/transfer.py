@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from styleforge.colors import Colors, colors, match_colors
 from styleforge.devices import out_of_memory_as_error
 from styleforge.errors import UsageError
 from styleforge.images import MIN_SIDE, fit_size, resize
@@ -55,7 +56,7 @@ class StyleTransfer:
     """One run: iterate over it to its end, or stop early; ``image()`` is the picture so far.
 
     ``content`` is (1, 3, H, W), sRGB in [0, 1]; ``styles`` are such images with weights, which
-    are scaled to sum to 1; ``init`` replaces the content or noise that the preset starts from.
+    are scaled to sum to 1; ``init`` replaces what the preset starts from.
     """
 
     def __init__(
@@ -129,12 +130,25 @@ class StyleTransfer:
         return refine(reached, self._reached.initial, initial, detail=detail)
 
     def _initial(self, scale: Scale) -> Tensor:
-        """Content, noise or the given image at this scale, on the CPU."""
+        """Content, noise, recoloured content or the given image at this scale, on the CPU."""
         if self._init is None and self.preset.init == "noise":
             width, height = scale.size
             generator = torch.Generator().manual_seed(self.preset.seed)
             return 0.5 + NOISE * torch.randn(1, 3, height, width, generator=generator)
-        return resize(self._content if self._init is None else self._init, scale.size)
+        image = resize(self._content if self._init is None else self._init, scale.size)
+        if self._init is None and self.preset.init == "recolored":
+            return match_colors(image, self._style_colors()).clamp(0, 1)
+        return image
+
+    def _style_colors(self) -> Colors:
+        total = sum(weight for _, weight in self._styles)
+        longest = max(self.scales[0].size)
+        return colors(
+            [
+                (resize(image, fit_size(_size(image), longest)), weight / total)
+                for image, weight in self._styles
+            ]
+        )
 
     @torch.no_grad()
     def _objective(self, scale: Scale) -> Objective:

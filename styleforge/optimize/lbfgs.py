@@ -15,7 +15,7 @@ from styleforge.optimize.evaluation import Evaluate, Evaluation
 HISTORY = 10
 """Pairs (s, y) kept; 20 and 50 differ little from 10."""
 
-FIRST_STEP = 0.04
+FIRST_STEP = 0.01
 """Mean absolute change of the coordinates in the first step, before any curvature is known."""
 
 _SHRINK = 0.5

@@ -1,0 +1,56 @@
+"""The colours of an image as a mean and a covariance, and how to give one image another's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_LEAST_VARIANCE = 1e-7
+"""A grey photo does not vary in some directions of colour; its rounding is not blown up."""
+
+
+class Colors(NamedTuple):
+    """Mean (3,) and covariance (3, 3) of the pixels of an image, float64, on the CPU."""
+
+    mean: Tensor
+    covariance: Tensor
+
+
+def colors(images: Sequence[tuple[Tensor, float]]) -> Colors:
+    """Of images (1, 3, H, W) taken together; their weights, which sum to 1, are their shares."""
+    means = [_pixels(image).mean(1) for image, _ in images]
+    mean = torch.stack([share * own for own, (_, share) in zip(means, images, strict=True)]).sum(0)
+    covariance = torch.zeros(3, 3, dtype=torch.float64)
+    for own, (image, share) in zip(means, images, strict=True):
+        offset = own - mean
+        covariance += share * (torch.cov(_pixels(image), correction=0) + offset.outer(offset))
+    return Colors(mean, covariance)
+
+
+def match_colors(image: Tensor, target: Colors) -> Tensor:
+    """Move the colours of (1, 3, H, W) to a mean and covariance by the smallest linear change.
+
+    x -> T (x - m) + m', T = C^-1/2 (C^1/2 C' C^1/2)^1/2 C^-1/2: the symmetric form, which moves
+    colours least (Pitie and Kokaram 2007). Not clamped to [0, 1].
+    """
+    own = colors([(image, 1.0)])
+    least = _LEAST_VARIANCE * torch.eye(3, dtype=torch.float64)
+    root, inverse = (_power(own.covariance + least, exponent) for exponent in (0.5, -0.5))
+    change = inverse @ _power(root @ target.covariance @ root, 0.5) @ inverse
+    moved = change @ (_pixels(image) - own.mean[:, None]) + target.mean[:, None]
+    return moved.view_as(image).to(image)
+
+
+def _pixels(image: Tensor) -> Tensor:
+    """(1, 3, H, W) to (3, H W) in float64."""
+    return image[0].flatten(1).double().cpu()
+
+
+def _power(covariance: Tensor, exponent: float) -> Tensor:
+    """A power of a symmetric matrix without negative eigenvalues but by rounding."""
+    values, vectors = torch.linalg.eigh(covariance)
+    result: Tensor = (vectors * values.clamp(min=0) ** exponent) @ vectors.mT
+    return result
