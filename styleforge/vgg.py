@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from styleforge.convolution import Convolution, Padding
 from styleforge.layers import CONVOLUTIONS, LAYERS
-from styleforge.rectification import rectify, rectify_and_max_pool
+from styleforge.rectification import average_pool, rectify, rectify_and_max_pool
 from styleforge.weights import Weights
 
 Pooling = Literal["avg", "max"]
@@ -68,7 +68,7 @@ class VGG19(nn.Module):
             return result
         if name.startswith("relu"):
             return self._rectify(name, x)
-        return F.avg_pool2d(x, 2) if self.pooling == "avg" else rectify_and_max_pool(x)
+        return average_pool(x) if self.pooling == "avg" else rectify_and_max_pool(x)
 
     def _rectify(self, name: str, x: Tensor) -> Tensor:
         """In place where nothing else reads ``x``; left to max pooling where that comes next."""

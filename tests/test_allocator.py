@@ -72,7 +72,7 @@ def test_says_whether_the_c_library_agreed(
 
 
 @ON_GLIBC
-@pytest.mark.parametrize("megabytes", [64, 1024])
+@pytest.mark.parametrize("megabytes", [64, 1024, 3072])
 def test_freed_memory_stays(megabytes: int) -> None:
     program = MEASURE.replace("SIZE", str(megabytes * 2**20))
     done = subprocess.run(
