@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -58,6 +59,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; a user's mistake becomes one line and an exit code."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads would spin
     try:
         app()
     except StyleforgeError as error:
