@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from styleforge.devices import free_memory
 from styleforge.errors import OutOfMemoryError
-from styleforge.layers import CONVOLUTIONS, LAYERS
+from styleforge.layers import CONVOLUTIONS, LAYERS, stride
 from styleforge.losses import gram_matrix
 from styleforge.optimize.lbfgs import HISTORY
 from styleforge.optimize.scales import Scale
+from styleforge.tiles import Tiling
 from styleforge.vgg import VGG19
 
 PROBE_SIDE = 160
 """Side of the square that is evaluated once to learn this machine's speed."""
 
-_FLOAT_BYTES = 4
 _TARGET_EVALUATIONS = 1.0
 """Taking the targets costs two forward passes a scale, about one evaluation."""
 
-_WORKING_CHANNELS = 5 * 64
-"""Full-size channels alive beside the saved features: gradients, masks and padded copies."""
+_WORKING_BYTES = 4 * 6 * 64
+"""Full-size channels alive beside the saved features: gradients and copies (fitted)."""
+
+_IMAGE_BYTES = 4 * ((2 * HISTORY + 1 + 8) * 3 + 8)
+"""Per pixel of the result: L-BFGS's history, some images, and the content's features."""
+
+_TILE_SIDES = (2048, 1536, 1024, 768, 512, 256)
+"""Sides of a tile's own part; what overlaps comes on top and takes time."""
 
 _RESIDENT_BYTES = {"cpu": 780 * 2**20, "cuda": 1000 * 2**20, "mps": 780 * 2**20}
 """Interpreter, torch and the network's weights."""
@@ -40,53 +45,98 @@ class Estimate:
     memory: int
 
 
-def estimate(network: VGG19, scales: Sequence[Scale], *, device: torch.device) -> Estimate:
-    """Predict a run over these scales with this network, which is on ``device``."""
+def estimate(
+    network: VGG19, scales: Sequence[Scale], *, device: torch.device, memory: int
+) -> Estimate:
+    """Predict a run over these scales with this network, which is on ``device``, in ``memory``."""
     per_pixel = _seconds_per_pixel(network, device)
-    work = sum(_pixels(scale) * (scale.steps + 1 + _TARGET_EVALUATIONS) for scale in scales)
+    work = 0.0
+    for scale in scales:
+        tiling = tiling_within(memory, network, _pixels(scale), device=device)
+        looked_at = _pixels(scale) if tiling is None else tiling.cost(*scale.size)
+        work += looked_at * (scale.steps + 1 + _TARGET_EVALUATIONS)
+    largest = max(map(_pixels, scales))
     return Estimate(
         evaluations=sum(scale.steps + 1 for scale in scales),
         seconds=per_pixel * work,
-        memory=peak_memory(network, max(map(_pixels, scales)), device=device),
+        memory=_least_memory(memory, network, largest, device),
     )
 
 
-def peak_memory(network: VGG19, pixels: int, *, device: torch.device) -> int:
-    """Bytes that a run needs whose largest scale has so many pixels."""
-    return _RESIDENT_BYTES[device.type] + round(pixels * bytes_per_pixel(network.sequence))
+def peak_memory(
+    network: VGG19, pixels: int, *, device: torch.device, tiling: Tiling | None = None
+) -> int:
+    """Bytes that a run needs whose largest scale has so many pixels, whole or in tiles."""
+    at_once = pixels if tiling is None else min(pixels, tiling.largest)
+    features = at_once * bytes_per_pixel(network)
+    return _RESIDENT_BYTES[device.type] + round(features + pixels * _IMAGE_BYTES)
 
 
-def ensure_memory(network: VGG19, size: tuple[int, int], *, device: torch.device) -> None:
-    """Raise :class:`OutOfMemoryError` where a run at (width, height) would not fit.
+def tiling_within(
+    memory: int, network: VGG19, pixels: int, *, device: torch.device
+) -> Tiling | None:
+    """The largest tiles with which a run of so many pixels fits; None if it fits as a whole.
+
+    The smallest tiles there are if nothing fits.
+    """
+    if peak_memory(network, pixels, device=device) <= memory:
+        return None
+    tilings = (Tiling.of(side, network.wanted) for side in _TILE_SIDES)
+    for tiling in tilings:
+        if peak_memory(network, pixels, device=device, tiling=tiling) <= memory:
+            return tiling
+    return Tiling.of(_TILE_SIDES[-1], network.wanted)
+
+
+def available_memory(device: torch.device) -> int:
+    """Bytes that a run may take in all; what it has taken already, about, counts as free."""
+    return free_memory(device) + _RESIDENT_BYTES[device.type]
+
+
+def ensure_memory(
+    memory: int, network: VGG19, size: tuple[int, int], *, device: torch.device
+) -> None:
+    """Raise :class:`OutOfMemoryError` where a run at (width, height) would not fit, even in tiles.
 
     On a CPU the system would otherwise kill the process without a word.
     """
-    free = free_memory(device) + _RESIDENT_BYTES[device.type]  # by now that much is in use
-    needed = peak_memory(network, size[0] * size[1], device=device)
-    if needed <= free:
+    pixels = size[0] * size[1]
+    needed = _least_memory(memory, network, pixels, device)
+    if needed <= memory:
         return
-    room = max(0, free - _RESIDENT_BYTES[device.type]) / bytes_per_pixel(network.sequence)
-    fitting = int(max(size) * math.sqrt(room / (size[0] * size[1]))) // 32 * 32
-    advice = f"try --size {fitting}" if fitting else "free some memory"  # --size 0 is the photo's
+    sizes = range(max(size) // 32 * 32, 0, -32)
+    shares = ((longest, pixels * (longest / max(size)) ** 2) for longest in sizes)
+    fitting = (
+        n for n, part in shares if _least_memory(memory, network, int(part), device) <= memory
+    )
+    longest = next(fitting, 0)
+    advice = f"try --size {longest}" if longest else "free some memory"  # --size 0 is the photo's
     raise OutOfMemoryError(
         f"{size[0]} x {size[1]} pixels need about {needed / 2**30:.1f} GiB of memory and "
-        f"{free / 2**30:.1f} GiB are there; {advice}"
+        f"{memory / 2**30:.1f} GiB are there; {advice}"
     )
 
 
-def bytes_per_pixel(sequence: Iterable[str]) -> float:
-    """Memory of one evaluation per pixel of the image: saved features, gradients, history."""
-    channels = 0.0
-    width = 3
-    for name in sequence:
-        block = int(name[4])
-        width = CONVOLUTIONS.get(name, width)
-        if name.startswith("relu"):
-            continue  # in place, but for the few that a preset reads before it
-        area = 4.0 ** -(block - 1 + name.startswith("pool"))
-        channels += width * area
-    history = (2 * HISTORY + 1 + 8) * 3
-    return _FLOAT_BYTES * (channels + _WORKING_CHANNELS + history)
+def _least_memory(memory: int, network: VGG19, pixels: int, device: torch.device) -> int:
+    """Bytes of a run in the tiles, or as a whole, that suit this much memory."""
+    tiling = tiling_within(memory, network, pixels, device=device)
+    return peak_memory(network, pixels, device=device, tiling=tiling)
+
+
+def bytes_per_pixel(network: VGG19) -> float:
+    """Memory of one evaluation per pixel looked at together: saved features and gradients."""
+    return _WORKING_BYTES + sum(_saved_bytes(network, name) for name in network.sequence)
+
+
+def _saved_bytes(network: VGG19, name: str) -> float:
+    """What the backward pass keeps of a layer, per pixel of the image (rectification.py)."""
+    filters = CONVOLUTIONS[f"conv{name[4]}_1"] / stride(name) ** 2
+    if name in network.wanted:
+        return 4 * filters
+    if name.startswith("pool"):
+        return 2 * filters if network.pooling == "max" else 0
+    before_pool = LAYERS[LAYERS.index(name) + 1].startswith("pool") and network.pooling == "max"
+    return filters if name.startswith("relu") and not before_pool else 0
 
 
 def _seconds_per_pixel(network: VGG19, device: torch.device) -> float:

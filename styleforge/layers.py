@@ -27,6 +27,23 @@ LAYERS: tuple[str, ...] = tuple(_layer_names())
 """All 37 layers in order: conv1_1, relu1_1, conv1_2, ..., relu5_4, pool5."""
 
 
+def stride(layer: str) -> int:
+    """Pixels of the image from one position of a layer's features to the next."""
+    poolings = int(layer[4]) - (not layer.startswith("pool"))
+    return 1 << poolings
+
+
+def reach(layer: str) -> int:
+    """How many pixels beyond its own a layer's features depend on, at most, on any side."""
+    pixels = 0
+    for name in LAYERS[: LAYERS.index(layer) + 1]:
+        if name.startswith("conv"):
+            pixels += stride(name)
+        elif name.startswith("pool"):
+            pixels += stride(name) // 2
+    return pixels
+
+
 def rectified(layer: str) -> str:
     """The layer whose features ``layer`` stands for in presets: ``conv4_2`` -> ``relu4_2``.
 

@@ -27,24 +27,29 @@ LayerWeights = Mapping[str, float]
 
 def gram_matrix(features: Tensor) -> Tensor:
     """G = F F^T / M of features (B, N, H, W): (B, N, N), in float32 or better."""
+    return scatter_matrix(features) / (features.shape[2] * features.shape[3])
+
+
+def scatter_matrix(features: Tensor) -> Tensor:
+    """F F^T of features (B, N, H, W): (B, N, N), in float32 or better."""
     positions = _at_least_float32(features).permute(0, 2, 3, 1).flatten(1, 2)
-    result: Tensor = _Gram.apply(positions)
+    result: Tensor = _Scatter.apply(positions)
     return result
 
 
-class _Gram(torch.autograd.Function):
-    """F^T F / M of (B, M, N), whose gradient takes one matrix product instead of autograd's two."""
+class _Scatter(torch.autograd.Function):
+    """F^T F of (B, M, N), whose gradient takes one matrix product instead of autograd's two."""
 
     @staticmethod
     def forward(ctx: Any, positions: Tensor) -> Tensor:
         ctx.save_for_backward(positions)
-        return positions.mT @ positions / positions.shape[1]
+        return positions.mT @ positions
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (positions,) = ctx.saved_tensors
-        result: Tensor = positions @ ((gradient + gradient.mT) / positions.shape[1])
+        result: Tensor = positions @ (gradient + gradient.mT)
         return result
 
 

@@ -17,14 +17,16 @@ from torch import Tensor
 
 from styleforge.colors import Colors, colors, match_colors
 from styleforge.devices import out_of_memory_as_error
-from styleforge.errors import UsageError
+from styleforge.errors import OutOfMemoryError, UsageError
+from styleforge.estimate import peak_memory, tiling_within
 from styleforge.images import MIN_SIDE, fit_size, resize
-from styleforge.losses import Objective, gram_matrix
+from styleforge.losses import Objective
 from styleforge.normalization import normalized_weights
 from styleforge.optimize.evaluation import LossValues
 from styleforge.optimize.minimize import Iterate, minimize
 from styleforge.optimize.scales import Scale, plan_scales, refine
 from styleforge.presets import Preset
+from styleforge.tiles import TiledObjective, Tiling, gram_matrices, whole_features
 from styleforge.vgg import VGG19
 from styleforge.weights import Weights, load_weights
 
@@ -56,7 +58,8 @@ class StyleTransfer:
     """One run: iterate over it to its end, or stop early; ``image()`` is the picture so far.
 
     ``content`` is (1, 3, H, W), sRGB in [0, 1]; ``styles`` are such images with weights, which
-    are scaled to sum to 1; ``init`` replaces what the preset starts from.
+    are scaled to sum to 1; ``init`` replaces what the preset starts from. A picture that needs
+    more than ``memory`` bytes is evaluated in tiles, which gives the same and takes longer.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class StyleTransfer:
         init: Tensor | None = None,
         device: torch.device | str = "cpu",
         weights: Weights | None = None,
+        memory: int | None = None,
     ) -> None:
         for style, _ in styles:
             _check_shape("a style image", _size(style))
@@ -78,6 +82,7 @@ class StyleTransfer:
         self._content = content
         self._styles = styles
         self._init = init
+        self._memory = memory
         self.network = _network(weights, preset).to(self.device)
         self.weights = replace(weights, kernels={}, biases={})
         """Where the network's weights came from; it has its own copy."""
@@ -87,7 +92,7 @@ class StyleTransfer:
         evaluations = 0
         for index, scale in enumerate(self.scales):
             iterate = None
-            for iterate in self._optimize(scale):
+            for iterate in self._optimize_within_memory(scale):
                 yield Progress(
                     scale=scale,
                     scale_index=index,
@@ -102,6 +107,38 @@ class StyleTransfer:
     def image(self) -> Tensor:
         """The pastiche so far, (1, 3, H, W) in [0, 1] on the CPU, always at the final size."""
         return self._start(self.scales[-1])
+
+    def tiling(self, size: tuple[int, int]) -> Tiling | None:
+        """How pictures of this (width, height) are cut to keep to the memory; None: not at all."""
+        if self._memory is None:
+            return None
+        pixels = size[0] * size[1]
+        return tiling_within(self._memory, self.network, pixels, device=self.device)
+
+    def _optimize_within_memory(self, scale: Scale) -> Iterator[Iterate]:
+        """Where the memory does not suffice after all, go on from there in smaller tiles."""
+        note = ""
+        while True:
+            error: OutOfMemoryError | None = None
+            try:
+                for iterate in self._optimize(scale):
+                    yield replace(iterate, note=note or iterate.note)
+                    note = ""
+            except OutOfMemoryError as reason:
+                error = reason.with_traceback(None)  # whose frames hold the tensors
+            if error is None:
+                return
+            if not self._take_smaller_tiles(scale):
+                raise error
+            note = "out of memory: goes on in smaller tiles"
+
+    def _take_smaller_tiles(self, scale: Scale) -> bool:
+        """Plan with less memory; false if the tiles are the smallest already."""
+        tiling = self.tiling(scale.size)
+        pixels = scale.size[0] * scale.size[1]
+        needed = peak_memory(self.network, pixels, device=self.device, tiling=tiling)
+        self._memory = needed - 1
+        return self.tiling(scale.size) != tiling
 
     def _optimize(self, scale: Scale) -> Iterator[Iterate]:
         with out_of_memory_as_error(scale.size):
@@ -151,14 +188,15 @@ class StyleTransfer:
         )
 
     @torch.no_grad()
-    def _objective(self, scale: Scale) -> Objective:
-        """The preset's objective with targets taken at this scale."""
+    def _objective(self, scale: Scale) -> Objective | TiledObjective:
+        """The preset's objective with targets taken at this scale, in tiles where it must be."""
         content, style = self.preset.content, self.preset.style
         layer = self.preset.network.layer
-        features = self.network(resize(self._content, scale.size).to(self.device))
-        return Objective(
+        photo = resize(self._content, scale.size).to(self.device)
+        tiling = self.tiling(scale.size)
+        objective = Objective(
             self.network,
-            content_targets={layer(name): features[layer(name)] for name in content.layers},
+            content_targets=whole_features(self.network, photo, map(layer, content.layers), tiling),
             content_weights={
                 layer(name): content.alpha * weight for name, weight in content.layers.items()
             },
@@ -168,6 +206,7 @@ class StyleTransfer:
             },
             tv_weight=self.preset.tv,
         )
+        return objective if tiling is None else TiledObjective(objective, tiling)
 
     def _gram_targets(self, scale: Scale) -> dict[str, Tensor]:
         """The styles' Gram matrices, blended by weight.
@@ -178,10 +217,12 @@ class StyleTransfer:
         blended: dict[str, Tensor] = {}
         for image, weight in self._styles:
             size = style_size(_size(image), scale, self.preset.style.scale)
-            features = self.network(resize(image, size).to(self.device))
-            for layer in map(self.preset.network.layer, self.preset.style.layers):
-                gram = weight / total * gram_matrix(features[layer])
-                blended[layer] = blended[layer] + gram if layer in blended else gram
+            painting = resize(image, size).to(self.device)
+            layers = map(self.preset.network.layer, self.preset.style.layers)
+            grams = gram_matrices(self.network, painting, layers, self.tiling(size))
+            for layer, gram in grams.items():
+                own = weight / total * gram
+                blended[layer] = blended[layer] + own if layer in blended else own
         return blended
 
 

@@ -6,13 +6,13 @@ from torch import Tensor
 
 from styleforge import estimate as estimate_module
 from styleforge.errors import OutOfMemoryError
-from styleforge.estimate import bytes_per_pixel, ensure_memory, estimate, peak_memory
-from styleforge.layers import LAYERS
+from styleforge.estimate import bytes_per_pixel, ensure_memory, estimate, peak_memory, tiling_within
 from styleforge.optimize.scales import Scale
-from styleforge.vgg import VGG19
+from styleforge.vgg import VGG19, Pooling
 from styleforge.weights import Weights
 
 CPU = torch.device("cpu")
+PLENTY = 2**40
 SCALES = [Scale((40, 30), 5), Scale((80, 60), 7)]
 
 
@@ -22,7 +22,7 @@ def network(weights: Weights) -> VGG19:
 
 
 def test_evaluations_are_steps_and_one_start_a_scale(network: VGG19) -> None:
-    assert estimate(network, SCALES, device=CPU).evaluations == 6 + 8
+    assert estimate(network, SCALES, device=CPU, memory=PLENTY).evaluations == 6 + 8
 
 
 def test_seconds_are_measured_speed_times_pixels_and_evaluations(
@@ -31,69 +31,77 @@ def test_seconds_are_measured_speed_times_pixels_and_evaluations(
     monkeypatch.setattr(estimate_module, "_seconds_per_pixel", lambda *_: 1e-3)
     targets = 1
     expected = 1e-3 * (40 * 30 * (6 + targets) + 80 * 60 * (8 + targets))
-    assert estimate(network, SCALES, device=CPU).seconds == pytest.approx(expected)
+    assert estimate(network, SCALES, device=CPU, memory=PLENTY).seconds == pytest.approx(expected)
 
 
 def test_speed_is_measured(network: VGG19) -> None:
-    assert 0 < estimate(network, SCALES, device=CPU).seconds < 60
+    assert 0 < estimate(network, SCALES, device=CPU, memory=PLENTY).seconds < 60
 
 
 def test_memory_follows_the_largest_scale(network: VGG19) -> None:
     both, small, large = (
-        estimate(network, scales, device=CPU).memory for scales in (SCALES, SCALES[:1], SCALES[1:])
+        estimate(network, scales, device=CPU, memory=PLENTY).memory
+        for scales in (SCALES, SCALES[:1], SCALES[1:])
     )
     assert both == large
-    per_pixel = bytes_per_pixel(network.sequence)
+    per_pixel = bytes_per_pixel(network) + estimate_module._IMAGE_BYTES
     assert large - small == pytest.approx(per_pixel * (80 * 60 - 40 * 30), abs=2)
 
 
-def free_beside_this_process(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(estimate_module, "free_memory", lambda _: size)
+def test_run_that_fits_is_not_cut(network: VGG19) -> None:
+    needed = peak_memory(network, 400 * 300, device=CPU)
+    assert tiling_within(needed, network, 400 * 300, device=CPU) is None
+    assert tiling_within(needed - 1, network, 400 * 300, device=CPU) is not None
 
 
-def test_run_that_fits_is_let_through(network: VGG19, monkeypatch: pytest.MonkeyPatch) -> None:
-    needed = peak_memory(network, 400 * 300, device=CPU) - peak_memory(network, 0, device=CPU)
-    free_beside_this_process(needed, monkeypatch)
-    ensure_memory(network, (400, 300), device=CPU)
-    free_beside_this_process(needed - 1, monkeypatch)
-    with pytest.raises(OutOfMemoryError):
-        ensure_memory(network, (400, 300), device=CPU)
+def test_large_run_is_cut_into_tiles_that_fit(network: VGG19) -> None:
+    pixels = 6000 * 4000
+    whole = peak_memory(network, pixels, device=CPU)
+    for memory in (whole // 2, whole // 3):
+        tiling = tiling_within(memory, network, pixels, device=CPU)
+        assert tiling is not None
+        assert peak_memory(network, pixels, device=CPU, tiling=tiling) <= memory
+        ensure_memory(memory, network, (6000, 4000), device=CPU)
 
 
-def test_run_that_does_not_fit_names_a_size_that_does(
+def test_tiles_cost_a_forward_pass_and_what_overlaps(
     network: VGG19, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free_beside_this_process(2**30, monkeypatch)
-    needed = peak_memory(network, 4000 * 3000, device=CPU) / 2**30
-    free = 1 + peak_memory(network, 0, device=CPU) / 2**30
-    with pytest.raises(OutOfMemoryError) as caught:
-        ensure_memory(network, (4000, 3000), device=CPU)
-    message, size = str(caught.value).split("; try --size ")
-    assert message == (
-        f"4000 x 3000 pixels need about {needed:.1f} GiB of memory and {free:.1f} GiB are there"
+    monkeypatch.setattr(estimate_module, "_seconds_per_pixel", lambda *_: 1e-9)
+    scales = [Scale((6000, 4000), 10)]
+    whole, cut = (
+        estimate(network, scales, device=CPU, memory=memory).seconds
+        for memory in (2**40, peak_memory(network, 6000 * 4000, device=CPU) // 2)
     )
-    assert 256 < int(size) < 4000
-    ensure_memory(network, (int(size), int(size) * 3 // 4), device=CPU)
+    assert 1.5 * whole <= cut < 1.8 * whole
 
 
-def test_no_memory_at_all_is_not_answered_with_size_0(
-    network: VGG19, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    free_beside_this_process(0, monkeypatch)
+def test_run_that_does_not_fit_in_tiles_names_a_size_that_does(network: VGG19) -> None:
+    free = 2**30 + peak_memory(network, 0, device=CPU)
+    with pytest.raises(OutOfMemoryError) as caught:
+        ensure_memory(free, network, (24000, 18000), device=CPU)
+    message, size = str(caught.value).split("; try --size ")
+    assert message.startswith("24000 x 18000 pixels need about ")
+    assert message.endswith(f" GiB of memory and {free / 2**30:.1f} GiB are there")
+    assert 256 < int(size) < 24000
+    ensure_memory(free, network, (int(size), int(size) * 3 // 4), device=CPU)
+
+
+def test_no_memory_at_all_is_not_answered_with_size_0(network: VGG19) -> None:
     with pytest.raises(OutOfMemoryError, match=r"GiB are there; free some memory$"):
-        ensure_memory(network, (400, 300), device=CPU)
+        ensure_memory(0, network, (400, 300), device=CPU)
 
 
-def test_bytes_per_pixel_by_hand() -> None:
-    sequence = LAYERS[: LAYERS.index("conv2_1") + 1]
-    features = 64 + 64 + 64 / 4 + 128 / 4  # conv1_1, conv1_2, pool1, conv2_1
-    fixed = bytes_per_pixel([])
-    assert bytes_per_pixel(sequence) - fixed == 4 * features
-    assert bytes_per_pixel([*sequence, "relu2_1"]) == bytes_per_pixel(sequence)
+@pytest.mark.parametrize(("pooling", "pool"), [("max", 2 * 64 / 4), ("avg", 64)])
+def test_bytes_per_pixel_by_hand(weights: Weights, pooling: Pooling, pool: float) -> None:
+    """Floats of what is wanted, a byte of other ReLUs but before max pooling, two of a maximum."""
+    network = VGG19(weights, ["relu1_1", "relu3_1"], pooling=pooling)
+    other = VGG19(weights, ["relu1_1"], pooling=pooling)
+    blocks = pool + 128 / 4 + (2 * 128 / 16 if pooling == "max" else 128 / 4) + 4 * 256 / 16
+    assert bytes_per_pixel(network) - bytes_per_pixel(other) == blocks
 
 
 def test_saved_features_are_no_more_than_counted(weights: Weights, photo: Tensor) -> None:
-    layers = LAYERS[: LAYERS.index("relu4_2") + 1]
     network = VGG19(weights, ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2"])
     saved: dict[int, int] = {}
 
@@ -107,5 +115,5 @@ def test_saved_features_are_no_more_than_counted(weights: Weights, photo: Tensor
         features = network(image)
     assert features["relu4_2"].requires_grad
     pixels = photo.shape[2] * photo.shape[3]
-    counted = (bytes_per_pixel(layers) - bytes_per_pixel([])) * pixels
-    assert 0.7 * counted < sum(saved.values()) <= 1.01 * counted
+    counted = (bytes_per_pixel(network) - estimate_module._WORKING_BYTES) * pixels
+    assert 0.9 * counted < sum(saved.values()) <= 1.01 * counted

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from styleforge.errors import UsageError
+from styleforge import estimate, transfer
+from styleforge.errors import OutOfMemoryError, UsageError
 from styleforge.images import MIN_SIDE, resize
-from styleforge.losses import gram_matrix
+from styleforge.losses import Objective, gram_matrix
+from styleforge.optimize.minimize import Iterate, minimize
 from styleforge.optimize.scales import Scale
 from styleforge.presets import Preset, validate
 from styleforge.transfer import NOISE, StyleTransfer, plan, style_size
@@ -288,3 +291,43 @@ def test_size_0_keeps_the_photos_own() -> None:
         Scale((128, 96), 9),
         Scale((200, 150), 4),
     ]
+
+
+def test_run_in_tiles_gives_the_same_picture(
+    photo: Tensor, painting: Tensor, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "_TILE_SIDES", (16,))
+    cut, whole = (
+        StyleTransfer(photo, [(painting, 1.0)], shallow(), weights=weights, memory=memory)
+        for memory in (0, None)
+    )
+    assert cut.tiling((48, 32)) is not None
+    assert whole.tiling((48, 32)) is None
+    torch.testing.assert_close(finished(cut), finished(whole), atol=1e-3, rtol=0)
+
+
+def test_out_of_memory_goes_on_in_smaller_tiles(
+    photo: Tensor, painting: Tensor, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short_of_memory(objective: Any, *args: Any, **options: Any) -> Iterator[Iterate]:
+        if isinstance(objective, Objective):
+            raise torch.OutOfMemoryError("out of memory")
+        return minimize(objective, *args, **options)
+
+    monkeypatch.setattr(transfer, "minimize", short_of_memory)
+    run = StyleTransfer(photo, [(painting, 1.0)], shallow(), weights=weights, memory=2**40)
+    notes = [progress.note for progress in run]
+    assert notes[0] == "out of memory: goes on in smaller tiles"
+    assert notes[1:] == [""] * 4
+
+
+def test_out_of_memory_in_the_smallest_tiles_is_an_error(
+    photo: Tensor, painting: Tensor, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short_of_memory(*_args: Any, **_options: Any) -> Iterator[Iterate]:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(transfer, "minimize", short_of_memory)
+    run = StyleTransfer(photo, [(painting, 1.0)], shallow(), weights=weights, memory=2**40)
+    with pytest.raises(OutOfMemoryError, match="try --size"):
+        list(run)

@@ -12,7 +12,7 @@ from styleforge.estimate import estimate
 def print_plan(job: Job, *, as_json: bool) -> None:
     """Print sizes, evaluations, memory and time on standard output."""
     transfer = job.start()
-    expected = estimate(transfer.network, job.scales, device=job.device)
+    expected = estimate(transfer.network, job.scales, device=job.device, memory=job.memory)
     if as_json:
         plan = {
             "output": str(job.output or "-"),
@@ -34,6 +34,9 @@ def print_plan(job: Job, *, as_json: bool) -> None:
     print(f"device   {describe(job.device)}")
     for scale in job.scales:
         print(f"scale    {scale.size[0]} x {scale.size[1]}, {scale.steps} steps")
+    tiling = transfer.tiling(job.size)
+    if tiling is not None:
+        print(f"tiles    {tiling.side} pixels, to keep to the memory")
     print(
         f"takes    {expected.evaluations} evaluations, about {_duration(expected.seconds)}, "
         f"about {expected.memory / 2**20:.0f} MiB of memory"

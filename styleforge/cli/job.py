@@ -13,6 +13,7 @@ from torch import Tensor
 
 from styleforge.devices import out_of_memory_as_error, pick_device
 from styleforge.errors import UsageError, WeightsError
+from styleforge.estimate import available_memory
 from styleforge.images import Picture, load_image, resize
 from styleforge.optimize.scales import Scale
 from styleforge.output import Depth, check_output, encode_image, save_image
@@ -58,6 +59,8 @@ class Request:
     depth: Depth = 8
     save_every: int = 0
     force: bool = False
+    memory: int | None = None
+    """Bytes that the run may take; None: what is free."""
     weights_sha256: str = ""
     """Of the weights that a recipe names; empty: any."""
 
@@ -99,6 +102,11 @@ class Job:
         return self.scales[-1].size
 
     @property
+    def memory(self) -> int:
+        """Bytes that the run may take in all."""
+        return self.request.memory or available_memory(self.device)
+
+    @property
     def total_steps(self) -> int:
         return sum(scale.steps for scale in self.scales)
 
@@ -112,6 +120,7 @@ class Job:
                 init=self.init.pixels if self.init else None,
                 device=self.device,
                 weights=weights or self._weights(),
+                memory=self.memory,
             )
 
     def save(self, image: Tensor, weights: Weights, *, path: Path | None = None) -> bytes:

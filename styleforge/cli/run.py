@@ -26,7 +26,13 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
     """Carry a job out to its file; after Ctrl-C, save what there is and exit with 130."""
     keep_freed_memory()
     transfer = job.start()
-    ensure_memory(transfer.network, job.size, device=job.device)
+    ensure_memory(job.memory, transfer.network, job.size, device=job.device)
+    tiling = transfer.tiling(job.size)
+    if tiling is not None and not quiet:
+        _say(
+            f"{job.size[0]} x {job.size[1]} pixels do not fit into the memory at once: "
+            f"evaluating in tiles of {tiling.side}"
+        )
     if verbose and not quiet:
         _say(f"device {describe(job.device)}, weights {transfer.weights.source}")
     stopped: KeyboardInterrupt | StyleforgeError | None = None

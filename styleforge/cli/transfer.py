@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -68,6 +69,9 @@ def transfer(
     device: Annotated[
         str, _setting("-d", "--device", env="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
+    memory: Annotated[
+        str, _setting("--memory", env="MEMORY", help="What the run may take, as in 8GiB.")
+    ] = "",
     depth: Annotated[int, typer.Option(help="Bits per channel: 8, or 16 (PNG, TIFF).")] = 8,
     save_every: Annotated[
         int, typer.Option(metavar="N", min=0, help="Also save the picture every N steps.")
@@ -115,6 +119,7 @@ def transfer(
         depth=_depth(depth),
         save_every=save_every,
         force=force,
+        memory=_bytes(memory),
     )
     if as_json and output == "-":
         raise UsageError("--json and -o - both want standard output; name an output file")
@@ -125,6 +130,19 @@ def transfer(
         print_plan(job, as_json=as_json)
         return
     run(job, quiet=quiet, verbose=verbose, as_json=as_json, started=started)
+
+
+_UNITS = {"m": 2**20, "g": 2**30}
+
+
+def _bytes(text: str) -> int | None:
+    """``8GiB``, ``8g`` or ``500MiB`` to bytes; None where nothing was said."""
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d+\.?\d*)([mg])(i?b)?", text.strip().lower())
+    if match is None or not float(match[1]):
+        raise UsageError(f"--memory is a size such as 8GiB or 500MiB (not {text!r})")
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def _depth(bits: int) -> Literal[8, 16]:

@@ -148,6 +148,8 @@ TRANSFER = ("transfer", "c.png", "s.png", "-p", "p.yaml")
             "the loss of the initial image is not finite; use smaller weights",
         ),
         ((*TRANSFER, "--depth", "12"), "--depth is 8 or 16 (not 12)"),
+        ((*TRANSFER, "--memory", "8"), "--memory is a size such as 8GiB or 500MiB (not '8')"),
+        ((*TRANSFER, "--memory", "0g"), "--memory is a size such as 8GiB or 500MiB (not '0g')"),
         (
             (*TRANSFER, "-d", "gpu"),
             "unknown device 'gpu'; use auto, cpu, cuda, cuda:N or mps",

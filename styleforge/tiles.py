@@ -1,0 +1,219 @@
+"""Large pictures tile by tile: the same loss and gradient, in memory that does not grow with them.
+
+A Gram matrix is a sum over positions, so it can be summed over tiles. A first pass does that,
+without keeping anything; the loss's derivative by each Gram matrix is then known, and a second
+pass sends it, with the content loss of the tile, back to the tile's pixels. Tiles overlap by as
+much as the deepest layer sees, so neither pass differs from one over the whole picture.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from styleforge.layers import reach, stride
+from styleforge.losses import Features, Loss, Objective, scatter_matrix, total_variation
+
+Extract = Callable[[Tensor], Features]
+
+
+class Box(NamedTuple):
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    def cut(self, image: Tensor) -> Tensor:
+        """The part of (B, C, H, W) inside the box."""
+        return image[..., self.top : self.bottom, self.left : self.right]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """``core`` is the tile's own part of the picture, ``outer`` what has to be looked at for it."""
+
+    core: Box
+    outer: Box
+
+    def own(self, features: Tensor, step: int) -> Tensor:
+        """The core's part of features that were computed over ``outer``, at a layer's stride."""
+        top, left = (
+            (self.core.top - self.outer.top) // step,
+            (self.core.left - self.outer.left) // step,
+        )
+        box = self.place(step)
+        return features[..., top : top + box.bottom - box.top, left : left + box.right - box.left]
+
+    def place(self, step: int) -> Box:
+        """Where the core lies in the whole picture's features."""
+        return Box(*(side // step for side in self.core))
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Cuts any picture into tiles with cores of at most ``side`` pixels for some layers' sake."""
+
+    side: int
+    margin: int
+    align: int
+
+    @classmethod
+    def of(cls, side: int, layers: Iterable[str]) -> Tiling:
+        layers = list(layers)
+        align = max(map(stride, layers))
+        margin = max(map(reach, layers))
+        return cls(max(side // align, 1) * align, math.ceil(margin / align) * align, align)
+
+    @property
+    def largest(self) -> int:
+        """Pixels of the largest tile, with what overlaps."""
+        return (self.side + 2 * self.margin) ** 2
+
+    def cost(self, width: int, height: int) -> float:
+        """Pixels that an evaluation looks at, the first pass being half of one."""
+        outers = (tile.outer for tile in self.tiles(height, width))
+        return 1.5 * sum((box.bottom - box.top) * (box.right - box.left) for box in outers)
+
+    def tiles(self, height: int, width: int) -> Iterator[Tile]:
+        for top, bottom in self._cuts(height):
+            for left, right in self._cuts(width):
+                outer = Box(
+                    max(top - self.margin, 0),
+                    max(left - self.margin, 0),
+                    min(bottom + self.margin, height),
+                    min(right + self.margin, width),
+                )
+                yield Tile(Box(top, left, bottom, right), outer)
+
+    def _cuts(self, length: int) -> list[tuple[int, int]]:
+        count = math.ceil(length / self.side)
+        step = math.ceil(length / count / self.align) * self.align
+        return [(start, min(start + step, length)) for start in range(0, length, step)]
+
+
+@torch.no_grad()
+def gram_matrices(
+    extract: Extract, image: Tensor, layers: Iterable[str], tiling: Tiling | None
+) -> dict[str, Tensor]:
+    """G of the features of (1, 3, H, W) at each layer: ``{layer: (1, N, N)}``."""
+    layers = list(layers)
+    sums: dict[str, Tensor] = {}
+    for tile in _tiles(tiling, image):
+        features = extract(tile.outer.cut(image))
+        for layer in layers:
+            own = scatter_matrix(tile.own(features[layer], stride(layer)))
+            sums[layer] = sums[layer] + own if layer in sums else own
+    return {layer: total / _positions(image, layer) for layer, total in sums.items()}
+
+
+@torch.no_grad()
+def whole_features(
+    extract: Extract, image: Tensor, layers: Iterable[str], tiling: Tiling | None
+) -> dict[str, Tensor]:
+    """Features of (1, 3, H, W) at each layer, put together from tiles."""
+    layers = list(layers)
+    whole: dict[str, Tensor] = {}
+    for tile in _tiles(tiling, image):
+        features = extract(tile.outer.cut(image))
+        for layer in layers:
+            own = tile.own(features[layer], stride(layer))
+            if layer not in whole:
+                sides = (side // stride(layer) for side in image.shape[2:])
+                whole[layer] = own.new_empty(*own.shape[:2], *sides)
+            tile.place(stride(layer)).cut(whole[layer]).copy_(own)
+    return whole
+
+
+@dataclass(frozen=True)
+class TiledObjective:
+    """An :class:`Objective` evaluated tile by tile; its gradient comes with the evaluation."""
+
+    objective: Objective
+    tiling: Tiling
+
+    def __call__(self, image: Tensor) -> Loss:
+        total, content, style = _Tiled.apply(image, self)
+        weight = self.objective.tv_weight
+        tv = weight * total_variation(image) if weight else image.new_zeros(())
+        return Loss(total + tv, content, style, tv)
+
+    @torch.no_grad()
+    def evaluate(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Content loss, style loss and the gradient of their sum."""
+        style, derivatives = self._style(image)
+        content = image.new_zeros(())
+        gradient = torch.zeros_like(image)
+        for tile in self.tiling.tiles(*image.shape[2:]):
+            with torch.enable_grad():
+                pixels = tile.outer.cut(image).detach().clone().requires_grad_()
+                features = self.objective.extract(pixels)
+                own_content = self._content(features, tile, image)
+                own_style = sum(
+                    (
+                        (
+                            scatter_matrix(tile.own(features[layer], stride(layer))) * derivative
+                        ).sum()
+                        for layer, derivative in derivatives.items()
+                    ),
+                    start=image.new_zeros(()),
+                )
+                (own_gradient,) = torch.autograd.grad(own_content + own_style, pixels)
+            content += own_content.detach()
+            tile.outer.cut(gradient).add_(own_gradient)
+        return content, style, gradient
+
+    def _style(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """The style loss, and its derivative by the features' scatter matrix at each layer."""
+        objective = self.objective
+        grams = gram_matrices(objective.extract, image, objective.style_weights, self.tiling)
+        loss = image.new_zeros(())
+        derivatives = {}
+        for layer, weight in objective.style_weights.items():
+            difference = grams[layer] - objective.style_targets[layer]
+            loss += weight * 0.25 * difference.square().mean()
+            by_gram = weight * 0.5 * difference / difference.numel()
+            derivatives[layer] = by_gram / _positions(image, layer)
+        return loss, derivatives
+
+    def _content(self, features: Features, tile: Tile, image: Tensor) -> Tensor:
+        """The tile's share of the content loss."""
+        loss = image.new_zeros(())
+        for layer, weight in self.objective.content_weights.items():
+            target = self.objective.content_targets[layer]
+            own = tile.own(features[layer], stride(layer))
+            difference = own - tile.place(stride(layer)).cut(target)
+            loss = loss + weight * 0.5 * difference.square().sum() / target.numel()
+        return loss
+
+
+class _Tiled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, tiled: TiledObjective) -> tuple[Tensor, Tensor, Tensor]:
+        content, style, gradient = tiled.evaluate(image)
+        ctx.save_for_backward(gradient)
+        ctx.mark_non_differentiable(content, style)
+        return content + style, content, style
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor, None]:
+        (gradient,) = ctx.saved_tensors
+        return upstream * gradient, None
+
+
+def _tiles(tiling: Tiling | None, image: Tensor) -> Iterator[Tile]:
+    height, width = image.shape[2:]
+    if tiling is None:
+        return iter([Tile(Box(0, 0, height, width), Box(0, 0, height, width))])
+    return tiling.tiles(height, width)
+
+
+def _positions(image: Tensor, layer: str) -> int:
+    """M of a layer: the positions of its features over the whole of (1, 3, H, W)."""
+    return math.prod(side // stride(layer) for side in image.shape[2:])
