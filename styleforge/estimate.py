@@ -17,13 +17,13 @@ from styleforge.optimize.scales import Scale
 from styleforge.tiles import Tiling
 from styleforge.vgg import VGG19
 
-PROBE_SIDE = 160
+PROBE_SIDE = 256
 """Side of the square that is evaluated once to learn this machine's speed."""
 
 _TARGET_EVALUATIONS = 1.0
 """Taking the targets costs two forward passes a scale, about one evaluation."""
 
-_WORKING_BYTES = 4 * 6 * 64
+_WORKING_BYTES = 4 * 9 * 64
 """Full-size channels alive beside the saved features: gradients and copies (fitted)."""
 
 _IMAGE_BYTES = 4 * ((2 * HISTORY + 1 + 8) * 3 + 8)
@@ -32,8 +32,8 @@ _IMAGE_BYTES = 4 * ((2 * HISTORY + 1 + 8) * 3 + 8)
 _TILE_SIDES = (2048, 1536, 1024, 768, 512, 256)
 """Sides of a tile's own part; what overlaps comes on top and takes time."""
 
-_RESIDENT_BYTES = {"cpu": 780 * 2**20, "cuda": 1000 * 2**20, "mps": 780 * 2**20}
-"""Interpreter, torch and the network's weights."""
+_RESIDENT_BYTES = {"cpu": 820 * 2**20, "cuda": 1000 * 2**20, "mps": 820 * 2**20}
+"""Interpreter, torch and what loading takes (fitted)."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ def peak_memory(
     """Bytes that a run needs whose largest scale has so many pixels, whole or in tiles."""
     at_once = pixels if tiling is None else min(pixels, tiling.largest)
     features = at_once * bytes_per_pixel(network)
-    return _RESIDENT_BYTES[device.type] + round(features + pixels * _IMAGE_BYTES)
+    fixed = _RESIDENT_BYTES[device.type] + _kernel_bytes(network, device)
+    return fixed + round(features + pixels * _IMAGE_BYTES)
 
 
 def tiling_within(
@@ -126,6 +127,13 @@ def _least_memory(memory: int, network: VGG19, pixels: int, device: torch.device
 def bytes_per_pixel(network: VGG19) -> float:
     """Memory of one evaluation per pixel looked at together: saved features and gradients."""
     return _WORKING_BYTES + sum(_saved_bytes(network, name) for name in network.sequence)
+
+
+def _kernel_bytes(network: VGG19, device: torch.device) -> int:
+    """The kernels, and on a CPU their transforms (winograd.py), which are four times as large."""
+    kernels = (x for name, x in network.named_buffers() if name.endswith("kernel"))
+    numbers = sum(kernel.numel() for kernel in kernels)
+    return 4 * numbers * (5 if device.type == "cpu" else 1)
 
 
 def _saved_bytes(network: VGG19, name: str) -> float:

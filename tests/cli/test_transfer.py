@@ -503,6 +503,7 @@ def test_out_of_memory_saves_the_picture_so_far(
     done = transfer("-o", "out.png", "-n", "9")
     assert done.code == 3
     assert done.err == (
+        "step 0 at 48 x 40: out of memory: goes on in smaller tiles\n"
         "Error: out of memory at 48 x 40 pixels; try --size 24; "
         "the picture so far was saved as out.png\n"
     )
