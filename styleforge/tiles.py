@@ -154,15 +154,10 @@ class TiledObjective:
                 pixels = tile.outer.cut(image).detach().clone().requires_grad_()
                 features = self.objective.extract(pixels)
                 own_content = self._content(features, tile, image)
-                own_style = sum(
-                    (
-                        (
-                            scatter_matrix(tile.own(features[layer], stride(layer))) * derivative
-                        ).sum()
-                        for layer, derivative in derivatives.items()
-                    ),
-                    start=image.new_zeros(()),
-                )
+                own_style = image.new_zeros(())
+                for layer, derivative in derivatives.items():
+                    own = scatter_matrix(tile.own(features[layer], stride(layer)))
+                    own_style = own_style + (own * derivative).sum()
                 (own_gradient,) = torch.autograd.grad(own_content + own_style, pixels)
             content += own_content.detach()
             tile.outer.cut(gradient).add_(own_gradient)

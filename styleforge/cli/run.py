@@ -27,14 +27,8 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
     keep_freed_memory()
     transfer = job.start()
     ensure_memory(job.memory, transfer.network, job.size, device=job.device)
-    tiling = transfer.tiling(job.size)
-    if tiling is not None and not quiet:
-        _say(
-            f"{job.size[0]} x {job.size[1]} pixels do not fit into the memory at once: "
-            f"evaluating in tiles of {tiling.side}"
-        )
-    if verbose and not quiet:
-        _say(f"device {describe(job.device)}, weights {transfer.weights.source}")
+    if not quiet:
+        _announce(job, transfer, verbose=verbose)
     stopped: KeyboardInterrupt | StyleforgeError | None = None
     last: Progress | None = None
     steps = 0
@@ -66,6 +60,17 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
         _print_summary(report, interrupted=stopped is not None)
     if stopped is not None:
         raise typer.Exit(INTERRUPTED)
+
+
+def _announce(job: Job, transfer: StyleTransfer, *, verbose: bool) -> None:
+    tiling = transfer.tiling(job.size)
+    if tiling is not None:
+        _say(
+            f"{job.size[0]} x {job.size[1]} pixels do not fit into the memory at once: "
+            f"evaluating in tiles of {tiling.side}"
+        )
+    if verbose:
+        _say(f"device {describe(job.device)}, weights {transfer.weights.source}")
 
 
 def summary(
