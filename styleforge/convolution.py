@@ -27,8 +27,8 @@ WINOGRAD_TILES = 32
 class Convolution(nn.Module):
     """Convolve (B, C, H, W) with a fixed kernel (N, C, 3, 3) and bias (N,) to (B, N, H, W).
 
-    The border repeats the edge pixels (``replicate``), or is zero. Differentiable once, in the
-    image.
+    The border repeats the edge pixels (``replicate``), or is zero. Computes in the kernel's
+    type. Differentiable once, in the image.
     """
 
     kernel: Tensor
@@ -42,7 +42,7 @@ class Convolution(nn.Module):
         self.register_buffer("bias", bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        result: Tensor = _Convolve.apply(x, self)
+        result: Tensor = _Convolve.apply(x.to(self.kernel.dtype), self)
         return result
 
     def is_faster_by_winograd(self, x: Tensor) -> bool:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import platform
 from collections.abc import Iterator
+from typing import Literal, get_args
 
 import psutil
 import torch
 
 from styleforge.errors import OutOfMemoryError, UsageError
+
+Precision = Literal["float32", "tf32", "bf16"]
+"""How convolutions on a GPU multiply. Image, Gram matrices, losses and steps are float32 always."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -30,6 +34,19 @@ def pick_device(name: str = "auto") -> torch.device:
     if not usable.get(device.type, False):
         raise UsageError(f"device {name} is not available here; use --device cpu")
     return device
+
+
+def pick_precision(name: str, device: torch.device) -> Precision:
+    """``auto`` is tf32 on CUDA, else float32. Raises :class:`UsageError` for one not here."""
+    if name == "auto":
+        return "tf32" if device.type == "cuda" else "float32"
+    for precision in get_args(Precision):
+        if name == precision and (name == "float32" or device.type == "cuda"):
+            chosen: Precision = precision
+            return chosen
+    if name in get_args(Precision):
+        raise UsageError(f"--precision {name} needs a CUDA GPU; use --precision float32")
+    raise UsageError(f"unknown precision {name!r}; use auto, {', '.join(get_args(Precision))}")
 
 
 def describe(device: torch.device) -> str:

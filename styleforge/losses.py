@@ -32,24 +32,29 @@ def gram_matrix(features: Tensor) -> Tensor:
 
 def scatter_matrix(features: Tensor) -> Tensor:
     """F F^T of features (B, N, H, W): (B, N, N), in float32 or better."""
-    positions = _at_least_float32(features).permute(0, 2, 3, 1).flatten(1, 2)
-    result: Tensor = _Scatter.apply(positions)
+    result: Tensor = _Scatter.apply(features.permute(0, 2, 3, 1).flatten(1, 2))
     return result
 
 
 class _Scatter(torch.autograd.Function):
-    """F^T F of (B, M, N), whose gradient takes one matrix product instead of autograd's two."""
+    """F^T F of (B, M, N), whose gradient takes one matrix product instead of autograd's two.
+
+    Features of 16 bits are multiplied as they are, and summed in float32.
+    """
 
     @staticmethod
     def forward(ctx: Any, positions: Tensor) -> Tensor:
         ctx.save_for_backward(positions)
+        if positions.is_cuda and positions.dtype.itemsize < 4:
+            return torch.bmm(positions.mT, positions, out_dtype=torch.float32)
+        positions = _at_least_float32(positions)
         return positions.mT @ positions
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (positions,) = ctx.saved_tensors
-        result: Tensor = positions @ (gradient + gradient.mT)
+        result: Tensor = positions @ (gradient + gradient.mT).to(positions)
         return result
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from styleforge.colors import Colors, colors, match_colors
-from styleforge.devices import out_of_memory_as_error
+from styleforge.devices import Precision, out_of_memory_as_error
 from styleforge.errors import OutOfMemoryError, UsageError
 from styleforge.estimate import peak_memory, tiling_within
 from styleforge.images import MIN_SIDE, fit_size, resize
@@ -43,15 +43,31 @@ Styles = Sequence[tuple[Tensor, float]]
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands after one step; ``evaluations`` counts those of all scales so far."""
+    """Where a run stands after one step; ``evaluations`` counts those of all scales so far.
+
+    Reading ``loss`` or ``note`` waits for the device.
+    """
 
     scale: Scale
     scale_index: int
     scale_count: int
-    step: int
     evaluations: int
-    loss: LossValues
-    note: str
+    iterate: Iterate
+    message: str = ""
+
+    @property
+    def step(self) -> int:
+        """Steps taken at this scale."""
+        return self.iterate.step
+
+    @property
+    def loss(self) -> LossValues:
+        return self.iterate.loss
+
+    @property
+    def note(self) -> str:
+        """What the user should know of this step; mostly nothing."""
+        return self.message or self.iterate.note
 
 
 class StyleTransfer:
@@ -60,6 +76,7 @@ class StyleTransfer:
     ``content`` is (1, 3, H, W), sRGB in [0, 1]; ``styles`` are such images with weights, which
     are scaled to sum to 1; ``init`` replaces what the preset starts from. A picture that needs
     more than ``memory`` bytes is evaluated in tiles, which gives the same and takes longer.
+    ``precision`` is of the convolutions on a GPU.
     """
 
     def __init__(
@@ -72,6 +89,7 @@ class StyleTransfer:
         device: torch.device | str = "cpu",
         weights: Weights | None = None,
         memory: int | None = None,
+        precision: Precision = "float32",
     ) -> None:
         for style, _ in styles:
             _check_shape("a style image", _size(style))
@@ -83,7 +101,8 @@ class StyleTransfer:
         self._styles = styles
         self._init = init
         self._memory = memory
-        self.network = _network(weights, preset).to(self.device)
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        self.network = _network(weights, preset, dtype).to(self.device)
         self.weights = replace(weights, kernels={}, biases={})
         """Where the network's weights came from; it has its own copy."""
         self._reached: _Reached | None = None
@@ -91,18 +110,9 @@ class StyleTransfer:
     def __iter__(self) -> Iterator[Progress]:
         evaluations = 0
         for index, scale in enumerate(self.scales):
-            iterate = None
-            for iterate in self._optimize_within_memory(scale):
-                yield Progress(
-                    scale=scale,
-                    scale_index=index,
-                    scale_count=len(self.scales),
-                    step=iterate.step,
-                    evaluations=evaluations + iterate.evaluations,
-                    loss=iterate.loss,
-                    note=iterate.note,
-                )
-            evaluations += iterate.evaluations if iterate else 0
+            for iterate, message in self._optimize_within_memory(scale):
+                evaluations += 1
+                yield Progress(scale, index, len(self.scales), evaluations, iterate, message)
 
     def image(self) -> Tensor:
         """The pastiche so far, (1, 3, H, W) in [0, 1] on the CPU, always at the final size."""
@@ -115,22 +125,22 @@ class StyleTransfer:
         pixels = size[0] * size[1]
         return tiling_within(self._memory, self.network, pixels, device=self.device)
 
-    def _optimize_within_memory(self, scale: Scale) -> Iterator[Iterate]:
+    def _optimize_within_memory(self, scale: Scale) -> Iterator[tuple[Iterate, str]]:
         """Where the memory does not suffice after all, go on from there in smaller tiles."""
-        note = ""
+        message = ""
         while True:
             error: OutOfMemoryError | None = None
             try:
                 for iterate in self._optimize(scale):
-                    yield replace(iterate, note=note or iterate.note)
-                    note = ""
+                    yield iterate, message
+                    message = ""
             except OutOfMemoryError as reason:
                 error = reason.with_traceback(None)  # whose frames hold the tensors
             if error is None:
                 return
             if not self._take_smaller_tiles(scale):
                 raise error
-            note = "out of memory: goes on in smaller tiles"
+            message = "out of memory: goes on in smaller tiles"
 
     def _take_smaller_tiles(self, scale: Scale) -> bool:
         """Plan with less memory; false if the tiles are the smallest already."""
@@ -149,6 +159,7 @@ class StyleTransfer:
                 start,
                 optimizer=self.preset.optimizer.name,
                 steps=scale.steps,
+                replay=self.device.type == "cuda" and self.tiling(scale.size) is None,
             ):
                 self._reached = _Reached(scale, initial, iterate)
                 yield iterate
@@ -284,9 +295,9 @@ def _size(image: Tensor) -> tuple[int, int]:
     return image.shape[3], image.shape[2]
 
 
-def _network(weights: Weights, preset: Preset) -> VGG19:
+def _network(weights: Weights, preset: Preset, dtype: torch.dtype) -> VGG19:
     network = preset.network
     if network.normalized:
         weights = normalized_weights(weights, pooling=network.pooling, padding=network.padding)
     layers = map(network.layer, [*preset.content.layers, *preset.style.layers])
-    return VGG19(weights, layers, pooling=network.pooling, padding=network.padding)
+    return VGG19(weights, layers, pooling=network.pooling, padding=network.padding, dtype=dtype)

@@ -26,7 +26,8 @@ class VGG19(nn.Module):
     Source: Simonyan and Zisserman 2015, configuration E. Average pooling, as Gatys et al. 2016
     recommend, gives smoother pictures than the max pooling it was trained with. ``padding`` is
     the network's own ``zeros``, or ``replicate``, which repeats the edge pixels instead of
-    surrounding every picture with a frame of zeros.
+    surrounding every picture with a frame of zeros. ``dtype`` is of all convolutions but the
+    first: the image and its gradient are float32 in any case.
     """
 
     mean: Tensor
@@ -38,8 +39,10 @@ class VGG19(nn.Module):
         *,
         pooling: Pooling = "avg",
         padding: Padding = "replicate",
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        self._dtype = dtype
         self.wanted = frozenset(layers)
         self.pooling = pooling
         last = max(LAYERS.index(layer) for layer in self.wanted)
@@ -47,7 +50,7 @@ class VGG19(nn.Module):
         self.register_buffer("mean", weights.mean.view(1, 3, 1, 1))
         self.convolutions = nn.ModuleDict(
             {
-                name: Convolution(weights.kernels[name], weights.biases[name], padding=padding)
+                name: self._convolution(name, weights, padding)
                 for name in self.sequence
                 if name in CONVOLUTIONS
             }
@@ -61,6 +64,11 @@ class VGG19(nn.Module):
             if name in self.wanted:
                 features[name] = x
         return features
+
+    def _convolution(self, name: str, weights: Weights, padding: Padding) -> Convolution:
+        dtype = torch.float32 if name == "conv1_1" else self._dtype
+        kernel, bias = weights.kernels[name].to(dtype), weights.biases[name].to(dtype)
+        return Convolution(kernel, bias, padding=padding)
 
     def _layer(self, name: str, x: Tensor) -> Tensor:
         if name.startswith("conv"):

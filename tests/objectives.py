@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from styleforge.losses import Loss
-from styleforge.optimize.evaluation import Evaluate, Evaluation, LossValues
+from styleforge.optimize.evaluation import Evaluate, Evaluation
 
 NAN = float("nan")
 
@@ -18,8 +18,8 @@ def quadratic(curvature: Tensor, minimum: Tensor) -> Evaluate:
 
     def evaluate(point: Tensor) -> Evaluation:
         difference = point - minimum
-        value = 0.5 * (curvature * difference.square()).sum().item()
-        return Evaluation(point, LossValues(value, value, 0.0, 0.0), curvature * difference)
+        value = 0.5 * (curvature * difference.square()).sum()
+        return Evaluation(point, _terms(value), curvature * difference)
 
     return evaluate
 
@@ -33,9 +33,15 @@ def failing_at(call: int, evaluate: Evaluate) -> Evaluate:
         calls += 1
         if calls != call:
             return evaluate(point)
-        return Evaluation(point, LossValues(NAN, NAN, 0.0, 0.0), torch.full_like(point, NAN))
+        return Evaluation(point, _terms(point.new_tensor(NAN)), torch.full_like(point, NAN))
 
     return failing
+
+
+def _terms(value: Tensor) -> Tensor:
+    """An objective of content alone."""
+    zero = torch.zeros_like(value)
+    return torch.stack([value, value, zero, zero])
 
 
 def distance_to(target: Tensor) -> Callable[[Tensor], Loss]:

@@ -5,7 +5,13 @@ import platform
 import pytest
 import torch
 
-from styleforge.devices import describe, free_memory, out_of_memory_as_error, pick_device
+from styleforge.devices import (
+    describe,
+    free_memory,
+    out_of_memory_as_error,
+    pick_device,
+    pick_precision,
+)
 from styleforge.errors import OutOfMemoryError, UsageError
 
 
@@ -58,6 +64,34 @@ def test_gpu_beyond_the_last(machine: pytest.MonkeyPatch) -> None:
     accelerators(machine, cuda=2, mps=False)
     with pytest.raises(UsageError, match="device cuda:2 is not available here"):
         pick_device("cuda:2")
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "expected"),
+    [
+        ("auto", "cuda", "tf32"),
+        ("auto", "cpu", "float32"),
+        ("auto", "mps", "float32"),
+        ("float32", "cuda", "float32"),
+        ("float32", "cpu", "float32"),
+        ("bf16", "cuda", "bf16"),
+    ],
+)
+def test_precision(name: str, device: str, expected: str) -> None:
+    assert pick_precision(name, torch.device(device)) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("bf16", "--precision bf16 needs a CUDA GPU; use --precision float32"),
+        ("half", "unknown precision 'half'; use auto, float32, tf32, bf16"),
+    ],
+)
+def test_precision_that_is_not_here(name: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        pick_precision(name, torch.device("cpu"))
+    assert str(caught.value) == message
 
 
 def test_describe(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from styleforge.losses import Loss, Objective, gram_matrix
-from styleforge.optimize.minimize import STALL_STEPS, Iterate, OptimizerName, minimize
+from styleforge.optimize.minimize import MAX_REJECTED, STALL_STEPS, Iterate, OptimizerName, minimize
 from styleforge.vgg import VGG19
 from styleforge.weights import Weights
 from tests.objectives import NAN, distance_to
@@ -41,12 +41,12 @@ def test_no_steps_yield_the_start(optimizer: OptimizerName) -> None:
 @OPTIMIZERS
 def test_loss_never_rises_and_belongs_to_the_image(optimizer: OptimizerName) -> None:
     objective = distance_to(random_image())
-    iterates = list(minimize(objective, GREY, optimizer=optimizer, steps=12))
-    totals = [iterate.loss.total for iterate in iterates]
+    totals = []
+    for iterate in minimize(objective, GREY, optimizer=optimizer, steps=12):
+        totals.append(iterate.loss.total)
+        assert objective(iterate.image()).total.item() == pytest.approx(totals[-1])
     assert totals == sorted(totals, reverse=True)
     assert totals[-1] < 0.5 * totals[0]
-    for iterate in iterates:
-        assert objective(iterate.image()).total.item() == pytest.approx(iterate.loss.total)
 
 
 def test_reaches_the_target() -> None:
@@ -60,6 +60,19 @@ def test_ends_early_when_nothing_improves(optimizer: OptimizerName) -> None:
     *_, last = minimize(constant, GREY, optimizer=optimizer, steps=100)
     assert last.step == STALL_STEPS
     assert last.loss.total == 1
+
+
+def test_ends_when_ten_steps_in_a_row_are_taken_back() -> None:
+    calls = 0
+
+    def rising(image: Tensor) -> Loss:
+        nonlocal calls
+        calls += 1
+        return Loss(*4 * [image.sum() * 0 + 2.0**calls])
+
+    *_, last = minimize(rising, GREY, optimizer="lbfgs", steps=100)
+    assert last.stuck
+    assert last.step == MAX_REJECTED
 
 
 @OPTIMIZERS

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from styleforge.convolution import Padding
 from styleforge.layers import LAYERS
+from styleforge.losses import style_loss
 from styleforge.vgg import VGG19, Pooling
 from styleforge.weights import Weights
 
@@ -179,3 +180,20 @@ def test_features_and_gradient_equal_a_plain_network_whatever_is_wanted(
     (expected_gradient,) = torch.autograd.grad(list(expected.values()), theirs, upstream)
     error = (gradient - expected_gradient).abs().max() / expected_gradient.abs().max()
     assert error < 1e-10
+
+
+def test_bfloat16_convolutions_give_nearly_the_same_features_and_gradient(
+    weights: Weights, photo: Tensor
+) -> None:
+    answers = []
+    for dtype in (torch.float32, torch.bfloat16):
+        image = photo.clone().requires_grad_()
+        features = VGG19(weights, ["relu1_1", "relu3_1"], dtype=dtype)(image)
+        assert features["relu3_1"].dtype == dtype
+        loss = sum(style_loss(x, torch.zeros(())) for x in features.values())
+        assert isinstance(loss, Tensor)
+        assert loss.dtype == torch.float32
+        answers.append((features["relu3_1"].float(), *torch.autograd.grad(loss, image)))
+    for exact, short in zip(*answers, strict=True):
+        assert exact.dtype == short.dtype == torch.float32
+        assert (short - exact).norm() < 0.02 * exact.norm()

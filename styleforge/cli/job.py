@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleforge.devices import out_of_memory_as_error, pick_device
+from styleforge.devices import Precision, out_of_memory_as_error, pick_device, pick_precision
 from styleforge.errors import UsageError, WeightsError
 from styleforge.estimate import available_memory
 from styleforge.images import Picture, load_image, resize
@@ -61,6 +61,7 @@ class Request:
     force: bool = False
     memory: int | None = None
     """Bytes that the run may take; None: what is free."""
+    precision: str = "auto"
     weights_sha256: str = ""
     """Of the weights that a recipe names; empty: any."""
 
@@ -76,11 +77,14 @@ class Job:
     output: Path | None
     scales: list[Scale]
     device: torch.device
+    precision: Precision
 
     @classmethod
     def prepare(cls, request: Request) -> Job:
         """Check and load. Raises :class:`UsageError` before any long work."""
         preset = request.preset
+        device = pick_device(request.device)
+        precision = pick_precision(request.precision, device)
         content = load_image(request.content)
         styles = [(load_image(style.path), style.weight) for style in request.styles]
         init = None if preset.init in INITIAL_IMAGES else load_image(preset.init)
@@ -91,7 +95,8 @@ class Job:
             init=init,
             output=_output_path(request),
             scales=plan(content.size, preset),
-            device=pick_device(request.device),
+            device=device,
+            precision=precision,
         )
         job._check_outputs()
         return job
@@ -121,6 +126,7 @@ class Job:
                 device=self.device,
                 weights=weights or self._weights(),
                 memory=self.memory,
+                precision=self.precision,
             )
 
     def save(self, image: Tensor, weights: Weights, *, path: Path | None = None) -> bytes:

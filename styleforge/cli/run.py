@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+import torch
 import typer
 from tqdm import tqdm
 
@@ -19,12 +20,14 @@ from styleforge.cli.job import STDOUT, Job
 from styleforge.devices import describe
 from styleforge.errors import INTERRUPTED, OutOfMemoryError, StyleforgeError, UsageError
 from styleforge.estimate import ensure_memory
+from styleforge.optimize.minimize import STALL_STEPS
 from styleforge.transfer import Progress, StyleTransfer
 
 
 def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) -> None:
     """Carry a job out to its file; after Ctrl-C, save what there is and exit with 130."""
     keep_freed_memory()
+    torch.backends.cudnn.allow_tf32 = job.precision != "float32"
     transfer = job.start()
     ensure_memory(job.memory, transfer.network, job.size, device=job.device)
     if not quiet:
@@ -123,12 +126,17 @@ def _say(line: str) -> None:
 
 
 class _Bar:
-    """A tqdm bar in units of pixels evaluated, so that the time left is right at every scale."""
+    """A tqdm bar in units of pixels evaluated, so that the time left is right at every scale.
+
+    What has to be read from a GPU is read every few steps: each reading makes it wait.
+    """
 
     def __init__(self, job: Job, *, quiet: bool, verbose: bool) -> None:
         self._work = [s.size[0] * s.size[1] * (s.steps + 1) for s in job.scales]
         self._quiet = quiet
         self._verbose = verbose
+        self._patience = 1 if job.device.type == "cpu" else STALL_STEPS
+        self._unread: list[Progress] = []
         self._bar = tqdm(
             total=sum(self._work),
             disable=quiet or not sys.stderr.isatty(),
@@ -143,20 +151,37 @@ class _Bar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
+        if kind is None:
+            self._read()
         self._bar.close()
 
     def show(self, progress: Progress) -> None:
         width, height = progress.scale.size
         done = sum(self._work[: progress.scale_index]) + width * height * (progress.step + 1)
         self._bar.set_description_str(f"{width} x {height}", refresh=False)
-        self._bar.set_postfix_str(f"loss {progress.loss.total:.4g}", refresh=False)
         self._bar.update(done - self._bar.n)
-        if progress.note and not self._quiet:
-            _say(f"step {progress.step} at {width} x {height}: {progress.note}")
-        if self._verbose and not self._quiet and progress.step % 10 == 0:
+        self._unread.append(progress)
+        if len(self._unread) >= self._patience:
+            self._read()
+
+    def _read(self) -> None:
+        if not self._unread:
+            return
+        self._bar.set_postfix_str(f"loss {self._unread[-1].loss.total:.4g}", refresh=False)
+        for progress in self._unread:
+            if not self._quiet:
+                self._tell(progress)
+        self._unread.clear()
+
+    def _tell(self, progress: Progress) -> None:
+        """Print what there is to say of a step."""
+        size = f"{progress.scale.size[0]} x {progress.scale.size[1]}"
+        if progress.note:
+            _say(f"step {progress.step} at {size}: {progress.note}")
+        if self._verbose and progress.step % 10 == 0:
             loss = progress.loss
             _say(
-                f"{width} x {height}, step {progress.step}: loss {loss.total:.5g} "
+                f"{size}, step {progress.step}: loss {loss.total:.5g} "
                 f"(content {loss.content:.5g}, style {loss.style:.5g}, tv {loss.tv:.5g})"
             )
 

@@ -69,6 +69,9 @@ def transfer(
     device: Annotated[
         str, _setting("-d", "--device", env="DEVICE", help="auto, cpu, cuda, cuda:N or mps.")
     ] = "auto",
+    precision: Annotated[
+        str, _setting("--precision", env="PRECISION", help="On CUDA: auto, float32, tf32 or bf16.")
+    ] = "auto",
     memory: Annotated[
         str, _setting("--memory", env="MEMORY", help="What the run may take, as in 8GiB.")
     ] = "",
@@ -120,6 +123,7 @@ def transfer(
         save_every=save_every,
         force=force,
         memory=_bytes(memory),
+        precision=precision,
     )
     if as_json and output == "-":
         raise UsageError("--json and -o - both want standard output; name an output file")

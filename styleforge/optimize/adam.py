@@ -1,7 +1,8 @@
 """Adam (Kingma and Ba 2015) over one tensor, with the step size cosine-annealed to zero.
 
 The decay does what averaging the iterates does, at no memory: the last steps are small, so the
-result is not one of the noisy points that Adam's constant step would leave behind.
+result is not one of the noisy points that Adam's constant step would leave behind. As in
+lbfgs.py, all state stays on the device and no step waits for a number.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from styleforge.optimize.evaluation import Evaluate, Evaluation
+from styleforge.optimize.evaluation import Evaluate
 
 STEP_SIZE = 0.2
 """Largest change of a coordinate in one step, at the start."""
@@ -21,17 +22,21 @@ _EPSILON = 1e-12
 
 
 class Adam:
-    """Minimises a function of one tensor in a known number of steps; ``best`` is the lowest."""
+    """Minimises a function of one tensor in a known number of steps.
+
+    ``best`` is the evaluation with the lowest loss, ``finite`` whether the last one's loss was;
+    ``rejected`` stays 0. A step overwrites them.
+    """
 
     def __init__(self, evaluate: Evaluate, start: Tensor, *, steps: int) -> None:
         self._evaluate = evaluate
-        self._current: Evaluation = evaluate(start)
-        self.best = self._current
-        self.note = ""
-        self.stuck = False
+        self.best = evaluate(start).clone()
+        self.finite = self.best.finite
+        self.rejected = torch.zeros((), dtype=torch.long, device=start.device)
+        self._current = self.best.clone()
         self._steps = max(steps, 1)
-        self._taken = 0
-        self._size = STEP_SIZE
+        self._taken = torch.zeros_like(self.rejected)
+        self._size = start.new_full((), STEP_SIZE)
         self._mean = torch.zeros_like(start)
         self._square = torch.zeros_like(start)
 
@@ -42,19 +47,15 @@ class Adam:
         self._mean.lerp_(gradient, 1 - _BETAS[0])
         self._square.lerp_(gradient.square(), 1 - _BETAS[1])
         trial = self._evaluate(self._current.point - self._change())
-        self.note = ""
-        if not trial.finite:
-            self.note = "the loss was not finite: went back and took a smaller step"
-            self._size *= 0.5
-            self._current = self.best
-            return
-        self._current = trial
-        if trial.value < self.best.value:
-            self.best = trial
+        self.finite.copy_(trial.finite)
+        self.best.become(trial, self.finite & (trial.total < self.best.total))
+        self._current.become(self.best, ~self.finite)
+        self._current.become(trial, self.finite)
+        self._size.copy_(torch.where(self.finite, self._size, 0.5 * self._size))
 
     def _change(self) -> Tensor:
         mean = self._mean / (1 - _BETAS[0] ** self._taken)
         square = self._square / (1 - _BETAS[1] ** self._taken)
-        progress = min(1.0, self._taken / (self._steps + 1))
-        size = self._size * 0.5 * (1 + math.cos(math.pi * progress))
+        progress = (self._taken / (self._steps + 1)).clamp(max=1)
+        size = self._size * 0.5 * (1 + torch.cos(math.pi * progress))
         return size * mean / (square.sqrt() + _EPSILON)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -23,39 +21,49 @@ class LossValues(NamedTuple):
     tv: float
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """A point, the loss there and its gradient."""
+class Evaluation(NamedTuple):
+    """A point, the terms of :class:`LossValues` there as a tensor (4,), and the gradient.
+
+    All stay on their device: who asks for a number makes the host wait for it.
+    """
 
     point: Tensor
-    loss: LossValues
+    loss: Tensor
     gradient: Tensor
 
     @property
-    def value(self) -> float:
-        return self.loss.total
+    def total(self) -> Tensor:
+        """The loss, a scalar."""
+        return self.loss[0]
 
     @property
-    def finite(self) -> bool:
-        return math.isfinite(self.value) and bool(torch.isfinite(self.gradient).all())
+    def finite(self) -> Tensor:
+        """Whether loss and gradient are finite, a scalar bool."""
+        return self.total.isfinite() & self.gradient.isfinite().all()
+
+    def clone(self) -> Self:
+        return type(self)(*(x.clone() for x in self))
+
+    def become(self, other: Evaluation, where: Tensor) -> None:
+        """Overwrite this evaluation by another where the scalar bool holds."""
+        for own, new in zip(self, other, strict=True):
+            own.copy_(torch.where(where, new, own))
 
 
 Evaluate = Callable[[Tensor], Evaluation]
 
 
 class Evaluator:
-    """Evaluates an objective over images at coordinates of a parameterization, and counts."""
+    """Evaluates an objective over images at coordinates of a parameterization."""
 
     def __init__(
         self, objective: Callable[[Tensor], Loss], parameterization: Parameterization
     ) -> None:
         self._objective = objective
         self._parameterization = parameterization
-        self.count = 0
 
     def __call__(self, point: Tensor) -> Evaluation:
         point = point.detach().requires_grad_()
         loss = self._objective(self._parameterization.image(point))
         (gradient,) = torch.autograd.grad(loss.total, point)
-        self.count += 1
-        return Evaluation(point.detach(), LossValues(*torch.stack(loss).tolist()), gradient)
+        return Evaluation(point.detach(), torch.stack(loss).detach(), gradient)

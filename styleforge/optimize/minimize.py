@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from styleforge.losses import Loss
@@ -15,6 +16,7 @@ from styleforge.optimize.adam import Adam
 from styleforge.optimize.evaluation import Evaluator, LossValues
 from styleforge.optimize.lbfgs import LBFGS
 from styleforge.optimize.parameterization import SPECTRAL_EXPONENT, Parameterization
+from styleforge.optimize.replay import Replayed
 
 OptimizerName = Literal["lbfgs", "adam"]
 
@@ -22,24 +24,60 @@ STALL_STEPS = 10
 STALL_IMPROVEMENT = 1e-3
 """A run ends early when 10 steps together lower the loss by less than a thousandth."""
 
+MAX_REJECTED = 10
+"""A run also ends after so many steps in a row that were taken back."""
+
 
 @dataclass(frozen=True)
 class Iterate:
-    """The state after a step: ``step`` 0 is the start. ``image()`` is (1, 3, H, W) in [0, 1]."""
+    """The state after a step: ``step`` 0 is the start.
+
+    ``image()`` is (1, 3, H, W) in [0, 1], and right until the next step is taken. What is read
+    from the device waits until it has got there; nothing else does.
+    """
 
     step: int
-    evaluations: int
-    loss: LossValues
-    note: str
     image: Callable[[], Tensor]
+    status: Tensor
+    """(6,): the terms of the loss, whether the last trial was finite, steps rejected in a row."""
+
+    @property
+    def evaluations(self) -> int:
+        """Forward and backward passes so far: one for the start and one a step."""
+        return self.step + 1
+
+    @cached_property
+    def loss(self) -> LossValues:
+        return LossValues(*self._values[:4])
+
+    @property
+    def note(self) -> str:
+        """What the user should know of this step; mostly nothing."""
+        finite = self._values[4]
+        return "" if finite else "the loss was not finite: went back and took a smaller step"
+
+    @property
+    def stuck(self) -> bool:
+        return self._values[5] >= MAX_REJECTED
+
+    @cached_property
+    def _values(self) -> list[float]:
+        values: list[float] = self.status.tolist()
+        return values
 
 
 def minimize(
-    objective: Callable[[Tensor], Loss], start: Tensor, *, optimizer: OptimizerName, steps: int
+    objective: Callable[[Tensor], Loss],
+    start: Tensor,
+    *,
+    optimizer: OptimizerName,
+    steps: int,
+    replay: bool = False,
 ) -> Iterator[Iterate]:
     """Yield the start and then one iterate a step, at most ``steps``; the last is the best.
 
-    ``start`` is (1, 3, H, W) in [0, 1]. Raises FloatingPointError if its loss is not finite.
+    ``start`` is (1, 3, H, W) in [0, 1]. ``replay`` records a step on CUDA, for an objective that
+    waits for nothing. Raises FloatingPointError if the loss of the start is not finite.
     """
     height, width = start.shape[2:]
     exponent = SPECTRAL_EXPONENT[optimizer]
@@ -49,20 +87,28 @@ def minimize(
     method: LBFGS | Adam = (
         LBFGS(evaluator, point) if optimizer == "lbfgs" else Adam(evaluator, point, steps=steps)
     )
-    if not method.best.finite:
+    if not method.finite:
         raise FloatingPointError("the loss of the initial image is not finite")
-    recent: deque[float] = deque(maxlen=STALL_STEPS + 1)
+    take_step = Replayed(method.step) if replay else method.step
+    image = partial(space.image, method.best.point)
+    recent: deque[Iterate] = deque(maxlen=STALL_STEPS + 1)
     for step in range(steps + 1):
         if step:
-            method.step()
-        best = method.best
-        image = partial(space.image, best.point)
-        yield Iterate(step, evaluator.count, best.loss, method.note, image)
-        recent.append(best.value)
-        if method.stuck or _stalled(recent):
+            take_step()
+        iterate = Iterate(step, image, _status(method))
+        yield iterate
+        recent.append(iterate)
+        may_wait = start.device.type == "cpu" or step % STALL_STEPS == 0
+        if may_wait and (iterate.stuck or _stalled(recent)):
             return
 
 
-def _stalled(recent: deque[float]) -> bool:
-    full = len(recent) == STALL_STEPS + 1
-    return full and recent[0] - recent[-1] < STALL_IMPROVEMENT * abs(recent[0])
+def _status(method: LBFGS | Adam) -> Tensor:
+    return torch.cat([method.best.loss, torch.stack([method.finite, method.rejected])])
+
+
+def _stalled(recent: deque[Iterate]) -> bool:
+    if len(recent) <= STALL_STEPS:
+        return False
+    before, now = recent[0].loss.total, recent[-1].loss.total
+    return before - now < STALL_IMPROVEMENT * abs(before)

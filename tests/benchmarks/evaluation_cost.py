@@ -164,7 +164,7 @@ def styleforge(pictures: Pictures) -> Evaluate:
     space = Parameterization(*image.shape[2:], device=image.device)
     evaluator = Evaluator(run._objective(run.scales[-1]), space)
     point = space.coordinates(image)
-    return lambda: evaluator(point).value
+    return lambda: evaluator(point).total.item()
 
 
 VARIANTS: dict[str, Callable[[Pictures], Evaluate]] = {
@@ -313,6 +313,8 @@ class Launcher(NamedTuple):
         command = [sys.executable, __file__, "--task", task, "--sizes", str(size), *options]
         command += ["--device", self.device]
         environment = os.environ | {"OMP_NUM_THREADS": str(self.threads)}
+        if task == "styleforge":
+            environment["OMP_WAIT_POLICY"] = "passive"  # as its command line does
         process = subprocess.run(
             command, check=True, stdout=subprocess.PIPE, text=True, env=environment
         )
