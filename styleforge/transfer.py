@@ -20,14 +20,13 @@ from styleforge.devices import Precision, out_of_memory_as_error
 from styleforge.errors import OutOfMemoryError, UsageError
 from styleforge.estimate import peak_memory, tiling_within
 from styleforge.images import MIN_SIDE, fit_size, resize
+from styleforge.loss_network import loss_network
 from styleforge.losses import Objective
-from styleforge.normalization import normalized_weights
 from styleforge.optimize.evaluation import LossValues
 from styleforge.optimize.minimize import Iterate, minimize
 from styleforge.optimize.scales import Scale, plan_scales, refine
 from styleforge.presets import Preset
 from styleforge.tiles import TiledObjective, Tiling, gram_matrices, whole_features
-from styleforge.vgg import VGG19
 from styleforge.weights import Weights, load_weights
 
 NOISE = 0.02
@@ -102,7 +101,7 @@ class StyleTransfer:
         self._init = init
         self._memory = memory
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.network = _network(weights, preset, dtype).to(self.device)
+        self.network = loss_network(weights, preset, dtype=dtype).to(self.device)
         self.weights = replace(weights, kernels={}, biases={})
         """Where the network's weights came from; it has its own copy."""
         self._reached: _Reached | None = None
@@ -201,21 +200,16 @@ class StyleTransfer:
     @torch.no_grad()
     def _objective(self, scale: Scale) -> Objective | TiledObjective:
         """The preset's objective with targets taken at this scale, in tiles where it must be."""
-        content, style = self.preset.content, self.preset.style
-        layer = self.preset.network.layer
+        preset = self.preset
         photo = resize(self._content, scale.size).to(self.device)
         tiling = self.tiling(scale.size)
         objective = Objective(
             self.network,
-            content_targets=whole_features(self.network, photo, map(layer, content.layers), tiling),
-            content_weights={
-                layer(name): content.alpha * weight for name, weight in content.layers.items()
-            },
+            content_targets=whole_features(self.network, photo, preset.content_weights, tiling),
+            content_weights=preset.content_weights,
             style_targets=self._gram_targets(scale),
-            style_weights={
-                layer(name): style.beta * weight for name, weight in style.layers.items()
-            },
-            tv_weight=self.preset.tv,
+            style_weights=preset.style_weights,
+            tv_weight=preset.tv,
         )
         return objective if tiling is None else TiledObjective(objective, tiling)
 
@@ -229,8 +223,8 @@ class StyleTransfer:
         for image, weight in self._styles:
             size = style_size(_size(image), scale, self.preset.style.scale)
             painting = resize(image, size).to(self.device)
-            layers = map(self.preset.network.layer, self.preset.style.layers)
-            grams = gram_matrices(self.network, painting, layers, self.tiling(size))
+            layers, tiling = self.preset.style_weights, self.tiling(size)
+            grams = gram_matrices(self.network, painting, layers, tiling)
             for layer, gram in grams.items():
                 own = weight / total * gram
                 blended[layer] = blended[layer] + own if layer in blended else own
@@ -293,11 +287,3 @@ def _check_shape(what: str, size: tuple[int, int]) -> None:
 def _size(image: Tensor) -> tuple[int, int]:
     """(width, height) of (1, C, H, W)."""
     return image.shape[3], image.shape[2]
-
-
-def _network(weights: Weights, preset: Preset, dtype: torch.dtype) -> VGG19:
-    network = preset.network
-    if network.normalized:
-        weights = normalized_weights(weights, pooling=network.pooling, padding=network.padding)
-    layers = map(network.layer, [*preset.content.layers, *preset.style.layers])
-    return VGG19(weights, layers, pooling=network.pooling, padding=network.padding, dtype=dtype)

@@ -13,9 +13,9 @@ from styleforge.presets import (
     find_preset,
     load_preset,
     shipped_presets,
-    validate,
 )
 from styleforge.resources import resource
+from styleforge.settings import validate
 
 SCHEMA = """
 network: {weights: auto, normalized: true, pooling: avg}
@@ -84,7 +84,7 @@ def test_gatys2016_is_the_paper() -> None:
 def test_yaml_round_trip(preset: Preset) -> None:
     settings = yaml.safe_load(preset.to_yaml())
     assert list(settings) == list(Preset.model_fields), "every setting, in the schema's order"
-    assert validate(settings, "text") == preset
+    assert validate(Preset, settings, "text") == preset
 
 
 def test_a_preset_by_path(here: Path) -> None:

@@ -15,7 +15,8 @@ from styleforge.images import MIN_SIDE, resize
 from styleforge.losses import Objective, gram_matrix
 from styleforge.optimize.minimize import Iterate, minimize
 from styleforge.optimize.scales import Scale
-from styleforge.presets import Preset, validate
+from styleforge.presets import Preset
+from styleforge.settings import validate
 from styleforge.transfer import NOISE, StyleTransfer, plan, style_size
 from styleforge.weights import Weights
 
@@ -34,7 +35,7 @@ CONTENT_ONLY: dict[str, Any] = {"style": {"beta": 0, "layers": {"conv1_1": 1}}}
 
 
 def shallow(**settings: Any) -> Preset:
-    return validate({**SHALLOW, **settings}, "test")
+    return validate(Preset, {**SHALLOW, **settings}, "test")
 
 
 def finished(run: StyleTransfer) -> Tensor:
@@ -57,7 +58,7 @@ def square(photo: Tensor) -> Tensor:
 def deep() -> Preset:
     """The layers of the paper in the normalised network, at two scales."""
     settings = {**TWO_SCALES, "style": {"beta": 10}, "optimizer": {"steps": 5}}
-    return validate(settings, "test")
+    return validate(Preset, settings, "test")
 
 
 def test_end_to_end_at_one_size(

@@ -32,8 +32,9 @@ def rerun(
     started = time.perf_counter()
     from styleforge.cli.job import Job, Request, StyleArgument
     from styleforge.cli.run import run
-    from styleforge.presets import validate
+    from styleforge.presets import Preset
     from styleforge.recipe import load_recipe
+    from styleforge.settings import validate
 
     recipe = load_recipe(picture)
     if style and len(style) != len(recipe.styles):
@@ -52,7 +53,7 @@ def rerun(
             for path, used in zip(paths, recipe.styles, strict=True)
         ],
         preset_name=recipe.preset,
-        preset=validate(recipe.settings, str(picture)),
+        preset=validate(Preset, recipe.settings, str(picture)),
         output=output,
         device=device or recipe.device,
         depth=recipe.depth,

@@ -46,14 +46,8 @@ SAMPLES = HERE.parent.parent / "sample_images"
 PRESET = load_preset(str(HERE / "pastiche_objective.yaml"))
 FAST_PRESET = str(HERE / "pastiche_objective_fast.yaml")
 
-CONTENT_WEIGHTS = {
-    PRESET.network.layer(name): PRESET.content.alpha * weight
-    for name, weight in PRESET.content.layers.items()
-}
-STYLE_WEIGHTS = {
-    PRESET.network.layer(name): PRESET.style.beta * weight
-    for name, weight in PRESET.style.layers.items()
-}
+CONTENT_WEIGHTS = PRESET.content_weights
+STYLE_WEIGHTS = PRESET.style_weights
 DEEPEST = max(map(LAYERS.index, [*CONTENT_WEIGHTS, *STYLE_WEIGHTS]))
 
 TOLERANCE = 1e-4

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from styleforge.presets import load_preset, shipped_presets, validate
+from styleforge.presets import Preset, load_preset, shipped_presets
+from styleforge.settings import validate
 from tests.cli.conftest import Command
 
 
@@ -23,7 +24,7 @@ def test_the_list_has_every_preset_and_what_it_does(command: Command) -> None:
 def test_show_prints_yaml_that_is_the_preset(command: Command, name: str) -> None:
     done = command("presets", "show", name)
     assert done.code == 0
-    assert validate(yaml.safe_load(done.text), name) == load_preset(name)
+    assert validate(Preset, yaml.safe_load(done.text), name) == load_preset(name)
 
 
 def test_a_shown_preset_can_be_edited_and_used(command: Command) -> None:

@@ -1,0 +1,19 @@
+"""The VGG-19 through which a preset's losses look at images."""
+
+from __future__ import annotations
+
+import torch
+
+from styleforge.normalization import normalized_weights
+from styleforge.presets import Losses
+from styleforge.vgg import VGG19
+from styleforge.weights import Weights
+
+
+def loss_network(weights: Weights, preset: Losses, *, dtype: torch.dtype = torch.float32) -> VGG19:
+    """The network with all layers that the preset's content and style losses read."""
+    network = preset.network
+    if network.normalized:
+        weights = normalized_weights(weights, pooling=network.pooling, padding=network.padding)
+    layers = [*preset.content_weights, *preset.style_weights]
+    return VGG19(weights, layers, pooling=network.pooling, padding=network.padding, dtype=dtype)
