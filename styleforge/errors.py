@@ -34,3 +34,9 @@ class WeightsError(StyleforgeError):
     """The network's weights are missing, damaged or of the wrong kind."""
 
     exit_code = 4
+
+
+class ModelError(StyleforgeError):
+    """A trained network is missing, damaged, of another kind or from a newer version."""
+
+    exit_code = 4

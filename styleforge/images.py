@@ -47,23 +47,30 @@ class Picture:
         return self.pixels.shape[3], self.pixels.shape[2]
 
 
-def load_image(path: Path | str) -> Picture:
+def load_image(path: Path | str, *, min_side: int = MIN_SIDE) -> Picture:
     """Read a JPEG, PNG, WebP, TIFF or any other image that Pillow knows.
 
-    Raises :class:`UsageError` for a path that is not a whole image of at least 32 x 32 pixels.
+    Raises :class:`UsageError` for a path that is not a whole image with sides of that many pixels.
     """
     path = Path(path)
     image, exif = _open(path)
-    if min(image.size) < MIN_SIDE:
+    if min(image.size) < min_side:
         raise UsageError(
             f"{path} is {image.width} x {image.height} pixels; "
-            f"both sides must have at least {MIN_SIDE}"
+            f"both sides must have at least {min_side}"
         )
-    image, alpha = _split_alpha(image)
-    pixels = _to_tensor(_to_srgb(image))
-    if alpha is not None:
-        pixels = _fill_invisible(pixels, alpha)
+    pixels, alpha = _pixels_and_alpha(image)
     return Picture(path, file_sha256(path), pixels, alpha, exif)
+
+
+def load_pixels(path: Path, *, least: int) -> Tensor:
+    """The pixels of a photo alone, (1, 3, H, W), read fast.
+
+    A JPEG may come at a fraction of its size, with sides of at least ``least`` pixels.
+    Raises :class:`UsageError`.
+    """
+    image, _ = _open(path, least=least)
+    return _pixels_and_alpha(image)[0]
 
 
 def fit_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
@@ -83,12 +90,20 @@ def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(pixels, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
-def _open(path: Path) -> tuple[Image.Image, bytes]:
+def _pixels_and_alpha(image: Image.Image) -> tuple[Tensor, Tensor | None]:
+    image, alpha = _split_alpha(image)
+    pixels = _to_tensor(_to_srgb(image))
+    return (pixels if alpha is None else _fill_invisible(pixels, alpha)), alpha
+
+
+def _open(path: Path, *, least: int = 0) -> tuple[Image.Image, bytes]:
     """The upright image and its EXIF block."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path) as image:
+                if least:
+                    image.draft(None, (least, least))
                 image.load()
                 return _upright(image), exif_of(image)
     except FileNotFoundError:

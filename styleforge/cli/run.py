@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import signal
 import sys
 import time
-from collections.abc import Iterator
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 import torch
@@ -17,6 +14,7 @@ from tqdm import tqdm
 
 from styleforge.allocator import keep_freed_memory
 from styleforge.cli.job import STDOUT, Job
+from styleforge.cli.signals import interruptible
 from styleforge.devices import describe
 from styleforge.errors import INTERRUPTED, OutOfMemoryError, StyleforgeError, UsageError
 from styleforge.estimate import ensure_memory
@@ -35,7 +33,7 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
     stopped: KeyboardInterrupt | StyleforgeError | None = None
     last: Progress | None = None
     steps = 0
-    with _interruptible(), _Bar(job, quiet=quiet, verbose=verbose) as bar:
+    with interruptible(), _Bar(job, quiet=quiet, verbose=verbose) as bar:
         try:
             for last in transfer:
                 steps += last.step > 0
@@ -184,17 +182,3 @@ class _Bar:
                 f"{size}, step {progress.step}: loss {loss.total:.5g} "
                 f"(content {loss.content:.5g}, style {loss.style:.5g}, tv {loss.tv:.5g})"
             )
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """A polite request to end (SIGTERM) also saves the picture, as Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,125 @@
+"""The transformer network of Johnson, Alahi and Fei-Fei (2016), for one style or many.
+
+Two convolutions of stride 2, residual blocks at a quarter of the size, and two resize-convolutions
+back. From the original it differs by instance normalisation (Ulyanov et al. 2017), reflection
+padding, upsampling by repetition before the convolution (Odena et al. 2016), which leaves no
+checkerboards, and a sigmoid at the end. Every image size works: what the strides round up is cut
+off at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from styleforge.networks.normalization import InstanceNorm, Moments
+from styleforge.networks.settings import TransformerSettings
+
+MIN_SIDE = 16
+"""The least side of an image: reflection needs some pixels even at a quarter of the size."""
+
+
+class ConvolutionBlock(nn.Module):
+    """Upsampling, reflection padding, convolution, instance normalisation and ReLU.
+
+    (B, C, H, W) to (B, N, H', W') with H' = H * upsampling / stride, rounded up.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, int],
+        kernel: int,
+        *,
+        styles: int,
+        stride: int = 1,
+        upsampling: int = 1,
+        rectified: bool = True,
+    ) -> None:
+        super().__init__()
+        self.upsampling = upsampling
+        self.stride = stride
+        self.convolution = _convolution(channels, kernel, stride=stride)
+        self.normalization = InstanceNorm(channels[1], styles)
+        self._rectified = rectified
+
+    def forward(self, x: Tensor, mixture: Tensor, moments: Moments | None = None) -> Tensor:
+        x = self.normalization(self.convolve(x), mixture, moments)
+        return x.relu_() if self._rectified else x
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """What is normalised."""
+        if self.upsampling > 1:
+            x = F.interpolate(x, scale_factor=float(self.upsampling), mode="nearest")
+        result: Tensor = self.convolution(x)
+        return result
+
+
+class ResidualBlock(nn.Module):
+    """x + f(x), with f two convolutions of which the first is rectified (Gross and Wilber 2016)."""
+
+    def __init__(self, channels: int, *, styles: int) -> None:
+        super().__init__()
+        self.first = ConvolutionBlock((channels, channels), 3, styles=styles)
+        self.second = ConvolutionBlock((channels, channels), 3, styles=styles, rectified=False)
+
+    def forward(self, x: Tensor, mixture: Tensor) -> Tensor:
+        result: Tensor = self.second(self.first(x, mixture), mixture)
+        return result.add_(x)
+
+
+class TransformerNetwork(nn.Module):
+    """Image (B, 3, H, W), RGB in [0, 1], and mixture (B, styles) to a pastiche (B, 3, H, W)."""
+
+    def __init__(self, settings: TransformerSettings, styles: int = 1) -> None:
+        super().__init__()
+        width, kernel = settings.width, settings.kernel
+        self.settings = settings
+        self.encoder = nn.ModuleList(
+            [
+                ConvolutionBlock((3, width), kernel, styles=styles),
+                ConvolutionBlock((width, 2 * width), 3, stride=2, styles=styles),
+                ConvolutionBlock((2 * width, 4 * width), 3, stride=2, styles=styles),
+            ]
+        )
+        self.blocks = nn.ModuleList(
+            [ResidualBlock(4 * width, styles=styles) for _ in range(settings.blocks)]
+        )
+        self.decoder = nn.ModuleList(
+            [
+                ConvolutionBlock((4 * width, 2 * width), 3, upsampling=2, styles=styles),
+                ConvolutionBlock((2 * width, width), 3, upsampling=2, styles=styles),
+            ]
+        )
+        self.output = _convolution((width, 3), kernel)
+
+    def forward(self, image: Tensor, mixture: Tensor) -> Tensor:
+        x = image
+        for block in self._all_blocks():
+            x = block(x, mixture)
+        return self.finish(x)[..., : image.shape[2], : image.shape[3]]
+
+    def finish(self, x: Tensor) -> Tensor:
+        """Features (B, width, H, W) to an image in [0, 1]."""
+        x = self.output(x)
+        return x.sigmoid() if self.settings.output == "sigmoid" else x.clamp(0, 1)
+
+    def _all_blocks(self) -> Sequence[nn.Module]:
+        return [*self.encoder, *self.blocks, *self.decoder]
+
+
+def _convolution(channels: tuple[int, int], kernel: int, *, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(*channels, kernel, stride=stride, padding=kernel // 2, padding_mode="reflect")
+
+
+def style_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """What belongs to single styles: every scale and shift (styles, C)."""
+    norms = (module for module in network.modules() if isinstance(module, InstanceNorm))
+    return [parameter for norm in norms for parameter in (norm.scale, norm.shift)]
+
+
+def one_style(index: int, styles: int) -> Tensor:
+    """The mixture (1, styles) of a single style."""
+    return torch.nn.functional.one_hot(torch.tensor([index]), styles).float()

@@ -1,0 +1,176 @@
+"""A trained network applied to a picture of any size, as a whole or in tiles without seams.
+
+Instance normalisation looks at the whole picture, so tiles must share its moments. A first pass
+over the tiles sums each layer's moments given those of the layers before it; at a quarter of the
+size, in the middle of the network, the features of the whole picture take no more memory than
+the picture itself, and go through the residual blocks at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from styleforge.networks.normalization import Moments
+from styleforge.networks.transformer import MIN_SIDE, ConvolutionBlock, TransformerNetwork
+
+TILE = 1024
+"""Side of a tile's own part in pixels."""
+
+_UNIT = 4
+"""Pixels a side of a position in the middle of the network; tiles begin at multiples of it."""
+
+_MARGIN = 4
+"""Units around a tile: 16 pixels, more than the 7 that encoder and decoder see beyond theirs."""
+
+_WORKING_FILTERS = 6
+"""Times ``width`` float32 filters at full size that a pass needs at once (measured)."""
+
+
+def working_bytes(network: TransformerNetwork, pixels: int) -> int:
+    """Memory that a pass over a whole picture of so many pixels takes, beside the network."""
+    return 4 * pixels * (_WORKING_FILTERS * network.settings.width + 12)
+
+
+@torch.inference_mode()
+def stylize(
+    network: TransformerNetwork, photo: Tensor, mixture: Tensor, *, memory: int | None = None
+) -> Tensor:
+    """The pastiche of a photo (1, 3, H, W), RGB in [0, 1], of any size; (1, 3, H, W).
+
+    ``mixture`` is (1, styles). In tiles where the whole does not fit into ``memory`` bytes.
+    """
+    height, width = photo.shape[2:]
+    padded = _at_least(photo, MIN_SIDE)
+    if memory is not None and working_bytes(network, height * width) > memory:
+        result = in_tiles(network, padded, mixture)
+    else:
+        result = network(padded.contiguous(memory_format=torch.channels_last), mixture)
+    return result[..., :height, :width].contiguous()
+
+
+@torch.inference_mode()
+def in_tiles(
+    network: TransformerNetwork, photo: Tensor, mixture: Tensor, *, side: int = TILE
+) -> Tensor:
+    """What the network makes of (1, 3, H, W), never looking at more than a tile at full size."""
+    height, width = photo.shape[2:]
+    grid = _grid(-(-height // _UNIT), -(-width // _UNIT), side // _UNIT)
+    encoder = _Tiled(network.encoder, mixture, grid, source_scale=_UNIT)
+    decoder = _Tiled(network.decoder, mixture, grid, source_scale=1)
+    x = encoder(photo, 4 * network.settings.width, lambda features: features)
+    for block in network.blocks:
+        x = block(x, mixture)
+    return decoder(x, 3, network.finish)[..., :height, :width]
+
+
+class _Span(NamedTuple):
+    """A stretch of rows or columns without and with margins, in units of four pixels."""
+
+    start: int
+    stop: int
+    outer_start: int
+    outer_stop: int
+
+
+_Tile = tuple[_Span, _Span]
+
+
+def _grid(rows: int, columns: int, side: int) -> list[_Tile]:
+    """Tiles of ``side`` units that cover so many rows and columns."""
+    return [(down, right) for down in _spans(rows, side) for right in _spans(columns, side)]
+
+
+def _spans(length: int, side: int) -> Iterator[_Span]:
+    """Cut a length; a last stretch no longer than the margin joins the one before it."""
+    start = 0
+    while start < length:
+        stop = start + side if length - start - side > _MARGIN else length
+        yield _Span(start, stop, max(0, start - _MARGIN), min(length, stop + _MARGIN))
+        start = stop
+
+
+class _Tiled:
+    """The encoder or the decoder over tiles, with the moments of the whole picture.
+
+    ``source_scale`` is how many positions a side of the source has per unit of the tiles.
+    """
+
+    def __init__(
+        self, blocks: nn.ModuleList, mixture: Tensor, grid: Sequence[_Tile], *, source_scale: int
+    ) -> None:
+        self._blocks = blocks
+        self._mixture = mixture
+        self._grid = grid
+        self._scale = source_scale
+        self._moments: list[Moments] = []
+
+    def __call__(self, source: Tensor, channels: int, finish: Callable[[Tensor], Tensor]) -> Tensor:
+        """``finish`` of what the blocks make of the source: (1, channels, ...)."""
+        scale = self._scale
+        for block in self._blocks:
+            assert isinstance(block, ConvolutionBlock)
+            scale = scale * block.upsampling // block.stride
+            self._moments.append(self._moments_of(block, source, scale))
+        rows, columns = self._grid[-1]
+        result = source.new_empty(1, channels, rows.stop * scale, columns.stop * scale)
+        for tile in self._grid:
+            _own(result, tile, scale).copy_(
+                _inner(finish(self._through(source, tile)), tile, scale)
+            )
+        return result
+
+    def _moments_of(self, block: ConvolutionBlock, source: Tensor, scale: int) -> Moments:
+        """Of what the next block normalises, over the whole picture."""
+        parts = []
+        for tile in self._grid:
+            own = _inner(block.convolve(self._through(source, tile)), tile, scale)
+            parts.append((own.shape[2] * own.shape[3], Moments.of(own)))
+        return _merged(parts)
+
+    def _through(self, source: Tensor, tile: _Tile) -> Tensor:
+        """A tile, with margins, after the blocks whose moments are known."""
+        (top, bottom), (left, right) = (
+            (self._scale * span.outer_start, self._scale * span.outer_stop) for span in tile
+        )
+        x = source[..., top:bottom, left:right].contiguous(memory_format=torch.channels_last)
+        for block, moments in zip(self._blocks, self._moments, strict=False):
+            x = block(x, self._mixture, moments)
+        return x
+
+
+def _merged(parts: Sequence[tuple[int, Moments]]) -> Moments:
+    """The moments of all positions from the counts and moments of their parts."""
+    counts = torch.tensor([count for count, _ in parts], dtype=torch.float64).view(-1, 1, 1, 1)
+    shares = counts / counts.sum()
+    means = torch.cat([moments.mean for _, moments in parts]).cpu().double()
+    variances = torch.cat([moments.variance for _, moments in parts]).cpu().double()
+    mean = (shares * means).sum(0, keepdim=True)
+    variance = (shares * (variances + (means - mean).square())).sum(0, keepdim=True)
+    like = parts[0][1].mean
+    return Moments(mean.to(like), variance.to(like))
+
+
+def _inner(x: Tensor, tile: _Tile, scale: int) -> Tensor:
+    """A tile's features without the margins."""
+    rows, columns = (
+        slice(scale * (s.start - s.outer_start), scale * (s.stop - s.outer_start)) for s in tile
+    )
+    return x[..., rows, columns]
+
+
+def _own(whole: Tensor, tile: _Tile, scale: int) -> Tensor:
+    """A tile's place in the whole."""
+    rows, columns = (slice(scale * span.start, scale * span.stop) for span in tile)
+    return whole[..., rows, columns]
+
+
+def _at_least(photo: Tensor, side: int) -> Tensor:
+    """Repeat the last row and column of a tiny picture until its sides have so many pixels."""
+    height, width = photo.shape[2:]
+    missing = (0, max(0, side - width), 0, max(0, side - height))
+    return F.pad(photo, missing, mode="replicate") if any(missing) else photo

@@ -1,0 +1,1 @@
+"""Photographs to a generator: it learns to make in one pass what a transfer would optimise."""

@@ -1,0 +1,90 @@
+"""What a training leaves beside its model: checkpoint, best model, log, sheet and plot."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from styleforge.errors import UsageError
+from styleforge.files import write_atomically
+from styleforge.models import ModelInfo, save_model
+from styleforge.output import encode_image
+
+FORMAT = 1
+
+
+class TrainingFolder:
+    """``cafe.training/`` beside ``cafe.safetensors``."""
+
+    def __init__(self, model: Path) -> None:
+        self.path = model.with_suffix(".training")
+        self.checkpoint = self.path / "last.pt"
+        self.best = self.path / "best.safetensors"
+        self.log = self.path / "log.jsonl"
+        self.sheet = self.path / "sheet.jpg"
+        self.plot = self.path / "loss.png"
+
+    def save_checkpoint(self, state: Mapping[str, Any]) -> None:
+        buffer = io.BytesIO()
+        torch.save({"format": FORMAT, **state}, buffer)
+        write_atomically(self.checkpoint, buffer.getvalue())
+
+    def load_checkpoint(self) -> dict[str, Any]:
+        """Raises :class:`UsageError` where there is none that can be read."""
+        if not self.checkpoint.is_file():
+            raise UsageError(f"nothing to resume: {self.checkpoint} does not exist")
+        try:
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            newer = state["format"] > FORMAT
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise UsageError(f"{self.checkpoint} is damaged; start anew with --force") from error
+        if newer:
+            raise UsageError(f"{self.checkpoint} was made by a newer styleforge; upgrade it")
+        return dict(state)
+
+    def save_best(self, info: ModelInfo, network: nn.Module) -> None:
+        save_model(self.best, info, network)
+
+    def save_sheet(self, image: Tensor) -> None:
+        write_atomically(self.sheet, encode_image(image, "JPEG"))
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """One line of JSON."""
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def forget_after(self, step: int) -> None:
+        """Drop the log's lines of steps that will be taken again."""
+        kept = [record for record in self.records() if record["step"] <= step]
+        lines = "".join(json.dumps(record) + "\n" for record in kept)
+        write_atomically(self.log, lines.encode())
+
+    def records(self) -> list[dict[str, Any]]:
+        if not self.log.is_file():
+            return []
+        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+
+    def draw(self) -> None:
+        """Training and validation losses against steps."""
+        from matplotlib.figure import Figure  # slow to import
+
+        records = self.records()
+        steps = [record["step"] for record in records]
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        axes = figure.subplots()
+        for name, values in (("training", "loss"), ("validation", "validation")):
+            for term, line in (("total", "-"), ("content", "--"), ("style", ":")):
+                losses = [record[values][term] for record in records]
+                color = "C0" if name == "training" else "C1"
+                axes.plot(steps, losses, line, color=color, label=f"{name}, {term}")
+        axes.set(xlabel="step", ylabel="loss", yscale="log")
+        axes.legend(fontsize="small")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, dpi=120)
+        write_atomically(self.plot, buffer.getvalue())

@@ -1,0 +1,55 @@
+"""Presets of a training: the same losses as a transfer's, a generator, and a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from styleforge.networks.settings import Generator, TransformerSettings
+from styleforge.presets import Losses, StyleLayers, find_preset, read_preset, shipped_presets
+from styleforge.settings import Number, Section, Whole
+
+FOLDER = "presets/training"
+DEFAULT_TRAINING_PRESET = "johnson"
+
+
+class TrainingStyle(StyleLayers):
+    """``size``: the style image's longest side in pixels, which decides how large strokes are."""
+
+    size: Whole = Field(default=256, ge=32, le=8192)
+
+
+class Schedule(Section):
+    """Steps of Adam, each on a batch of crops of so many pixels a side.
+
+    The learning rate rises over ``warm_up`` steps and falls to zero by a cosine. ``average`` is
+    the decay of the running mean of the weights, which is what is kept.
+    """
+
+    steps: Whole = Field(default=10000, ge=1)
+    batch: Whole = Field(default=4, ge=1)
+    crop: Whole = Field(default=256, ge=32, le=4096)
+    learning_rate: Number = Field(default=1e-3, gt=0)
+    warm_up: Whole = Field(default=100, ge=0)
+    average: Number = Field(default=0.998, ge=0, lt=1)
+    validate_every: Whole = Field(default=250, ge=1)
+
+
+class TrainingPreset(Losses):
+    """All settings of a training."""
+
+    style: TrainingStyle = TrainingStyle()
+    generator: Generator = TransformerSettings()
+    training: Schedule = Schedule()
+
+
+def training_presets() -> list[str]:
+    """Names of the training presets that ship."""
+    return shipped_presets(FOLDER)
+
+
+def load_training_preset(name: str, overrides: Mapping[str, Any] | None = None) -> TrainingPreset:
+    """A shipped training preset by name, or any by path. Raises :class:`UsageError`."""
+    return read_preset(TrainingPreset, find_preset(name, FOLDER), overrides)

@@ -1,0 +1,183 @@
+"""One generator, one optimiser: a step of training, and all the state that it depends on."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from styleforge.losses import Loss
+from styleforge.networks.texture import TextureNetwork
+from styleforge.networks.transformer import style_parameters
+from styleforge.optimize.evaluation import LossValues
+from styleforge.training.distributed import Processes
+from styleforge.training.objective import BatchObjective
+from styleforge.training.preset import Schedule, TrainingPreset
+
+_BETAS = (0.9, 0.99)
+_MAX_SETBACKS = 5
+
+
+class Trainer:
+    """Trains a generator in place, by Adam (Kingma and Ba 2015).
+
+    ``average`` is the running mean of its weights (Polyak and Juditsky 1992), which is steadier
+    than the last of them. ``first_style``: only this style and those after it are trained, by
+    their scales and shifts alone, and everything else stays as it is.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        objective: BatchObjective,
+        preset: TrainingPreset,
+        *,
+        styles: int,
+        first_style: int | None = None,
+        processes: Processes | None = None,
+    ) -> None:
+        self.generator = generator
+        self.average = copy.deepcopy(generator).requires_grad_(False).eval()
+        self.step_count = 0
+        self.setbacks = 0
+        self._objective = objective
+        self._preset = preset
+        self._styles = styles
+        self._first_style = first_style or 0
+        self._processes = processes or Processes()
+        self._device = next(generator.parameters()).device
+        if first_style is not None:
+            generator.requires_grad_(False)
+            for parameter in style_parameters(generator):
+                parameter.requires_grad_(True)
+        parameters = [p for p in generator.parameters() if p.requires_grad]
+        self._optimizer = torch.optim.Adam(parameters, betas=_BETAS)
+        self._forward: nn.Module = (
+            DistributedDataParallel(generator) if self._processes.count > 1 else generator
+        )
+        self._good: dict[str, Any] = self.state()
+
+    def step(self, photos: Tensor | None, numbers: Sequence[int]) -> LossValues:
+        """Learn from the samples with these numbers; photos are (B, 3, H, W) in [0, 1].
+
+        A loss that is not finite takes everything back to the last :meth:`mark_good`, and halves
+        the learning rate from there on. Raises FloatingPointError after five of them.
+        """
+        self.generator.train()
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(self._preset.training, self.step_count, self.setbacks)
+        self._optimizer.zero_grad()
+        loss = self._loss(self._forward, photos, numbers)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        values = self._processes.mean(torch.stack(loss).detach())
+        if not values.isfinite().all() or not self._gradients_are_finite():
+            self._go_back()
+        else:
+            self._optimizer.step()
+            self.step_count += 1
+            self._update_average()
+        return LossValues(*values.tolist())
+
+    @torch.no_grad()
+    def validate(self, photos: Tensor | None, numbers: Sequence[int]) -> LossValues:
+        """The loss of the averaged generator."""
+        loss = self._loss(self.average, photos, numbers)
+        return LossValues(*torch.stack(loss).tolist())
+
+    def mark_good(self) -> None:
+        """Where to go back to when the loss is not finite."""
+        self._good = self.state()
+
+    def state(self) -> dict[str, Any]:
+        """A copy of everything that the next step depends on."""
+        return copy.deepcopy(
+            {
+                "step": self.step_count,
+                "setbacks": self.setbacks,
+                "generator": self.generator.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+            }
+        )
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.step_count = state["step"]
+        self.setbacks = state["setbacks"]
+        self.generator.load_state_dict(state["generator"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self._good = state
+
+    def _loss(self, network: nn.Module, photos: Tensor | None, numbers: Sequence[int]) -> Loss:
+        chosen = self._style_of(numbers)
+        if photos is not None:
+            photos = photos.to(self._device, memory_format=torch.channels_last)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
+            pastiches = self._pastiches(network, photos, numbers, chosen)
+        return self._objective(pastiches.float(), photos, chosen.to(self._device))
+
+    def _pastiches(
+        self, network: nn.Module, photos: Tensor | None, numbers: Sequence[int], chosen: Tensor
+    ) -> Tensor:
+        result: Tensor
+        if isinstance(self.generator, TextureNetwork):
+            noise = [z.to(self._device) for z in self._noise(numbers)]
+            result = network(noise, photos)
+        else:
+            mixture = nn.functional.one_hot(chosen, self._styles).float()
+            result = network(photos, mixture.to(self._device))
+        return result
+
+    def _style_of(self, numbers: Sequence[int]) -> Tensor:
+        """Every sample's style: each of those that are trained has its turn."""
+        trained = self._styles - self._first_style
+        return torch.tensor([self._first_style + number % trained for number in numbers])
+
+    def _noise(self, numbers: Sequence[int]) -> list[Tensor]:
+        """Noise that follows from the samples' numbers, so that it can be had again."""
+        assert isinstance(self.generator, TextureNetwork)
+        crop = self._preset.training.crop
+        samples = []
+        for number in numbers:
+            seed = self._preset.seed * 1_000_003 + number
+            generator = torch.Generator().manual_seed(seed % 2**63)
+            samples.append(self.generator.noise((crop, crop), generator))
+        return [torch.cat(level) for level in zip(*samples, strict=True)]
+
+    def _gradients_are_finite(self) -> bool:
+        gradients = [p.grad for p in self.generator.parameters() if p.grad is not None]
+        return bool(torch.nn.utils.get_total_norm(gradients).isfinite())
+
+    def _go_back(self) -> None:
+        if self.setbacks >= _MAX_SETBACKS:
+            raise FloatingPointError(
+                f"the loss was not finite {_MAX_SETBACKS + 1} times; use smaller weights or a "
+                "smaller learning rate"
+            )
+        setbacks = self.setbacks + 1
+        self.load_state(self._good)
+        self.setbacks = setbacks
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        """At first a plain mean of all weights so far, later an exponential one."""
+        share = max(1 - self._preset.training.average, 1 / self.step_count)
+        own, average = self.generator.state_dict(), self.average.state_dict()
+        for name, mean in average.items():
+            if mean.is_floating_point():
+                mean.lerp_(own[name], share)
+            else:
+                mean.copy_(own[name])
+
+
+def learning_rate(schedule: Schedule, step: int, setbacks: int) -> float:
+    """Linear warm-up, then a cosine to zero (Loshchilov and Hutter 2017)."""
+    warm = min(1.0, (step + 1) / max(schedule.warm_up, 1))
+    decay = 0.5 * (1 + math.cos(math.pi * step / schedule.steps))
+    return schedule.learning_rate * warm * decay * 0.5**setbacks

@@ -1,0 +1,214 @@
+"""A whole training: from photographs, styles and a preset to the best model, resumable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from styleforge.errors import UsageError
+from styleforge.loss_network import loss_network
+from styleforge.models import Model
+from styleforge.networks.texture import TextureNetwork
+from styleforge.networks.transformer import one_style
+from styleforge.optimize.evaluation import LossValues
+from styleforge.sheets import sheet
+from styleforge.training.distributed import Processes, check_batch
+from styleforge.training.objective import BatchObjective
+from styleforge.training.photographs import Batches, Crops, Photographs, central_crop, stacked
+from styleforge.training.preset import TrainingPreset
+from styleforge.training.trainer import Trainer
+from styleforge.weights import Weights
+
+_SHEET_PHOTOS = 3
+_SHEET_SIDE = 256
+
+Batch = tuple[Tensor | None, list[int], int]
+"""Photos (B, 3, H, W), their sample numbers, and files passed over; no photos for textures."""
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where a training stands after a step. ``validation`` is there every so many steps."""
+
+    step: int
+    loss: LossValues
+    validation: LossValues | None
+    is_best: bool
+    unreadable: int
+    note: str
+
+
+class Training:
+    """Iterate over it to its end, or stop early; ``state()`` goes on later where it was.
+
+    ``styles`` are images (1, 3, H, W) in [0, 1], one for each of the model's. ``photographs`` are
+    None for textures. The model's network is trained in place.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        styles: Sequence[Tensor],
+        photographs: Photographs | None,
+        preset: TrainingPreset,
+        *,
+        weights: Weights,
+        device: torch.device,
+        first_style: int | None = None,
+        workers: int = 0,
+        processes: Processes | None = None,
+    ) -> None:
+        processes = processes or Processes()
+        check_batch(preset.training.batch, processes)
+        self.model = model
+        self.preset = preset
+        self.best = float("inf")
+        self.seconds = 0.0
+        self._photographs = photographs
+        self._processes = processes
+        self._workers = workers
+        dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+        network = loss_network(weights, preset, dtype=dtype).to(device)
+        self.trainer = Trainer(
+            model.network.to(device).to(memory_format=torch.channels_last),
+            BatchObjective(network, styles, preset),
+            preset,
+            styles=len(model.info.styles),
+            first_style=first_style,
+            processes=processes,
+        )
+        self._crops = self._validation_crops()
+
+    def __iter__(self) -> Iterator[TrainingProgress]:
+        started = time.perf_counter() - self.seconds
+        steps = self.preset.training.steps
+        while self.trainer.step_count < steps:
+            for photos, numbers, unreadable in self._batches(self.trainer.step_count):
+                expected = self.trainer.step_count + 1
+                loss = self.trainer.step(photos, numbers)
+                went_back = self.trainer.step_count != expected
+                self.seconds = time.perf_counter() - started
+                yield self._progress(loss, unreadable, went_back=went_back)
+                if went_back:
+                    break
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on, as plain values and tensors."""
+        return {
+            "made_from": self._made_from(),
+            "trainer": self.trainer.state(),
+            "best": self.best,
+            "seconds": self.seconds,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state`. Raises :class:`UsageError` if it is of another training."""
+        before, now = state["made_from"], self._made_from()
+        changed = [name for name, value in now.items() if before.get(name) != value]
+        if changed:
+            raise UsageError(
+                f"the checkpoint was made with other {' and '.join(changed)}; "
+                "resume with the same, or start anew with --force"
+            )
+        self.trainer.load_state(state["trainer"])
+        self.best = state["best"]
+        self.seconds = state["seconds"]
+
+    def sheet(self) -> Tensor:
+        """Validation photos in all styles, or some textures, by the averaged network."""
+        network, device = self.trainer.average, next(self.trainer.average.parameters()).device
+        names = [style.name for style in self.model.info.styles]
+        with torch.no_grad():
+            if isinstance(network, TextureNetwork):
+                return sheet([self._textures(network, device)], cell=_SHEET_SIDE)
+            photos = [photo[None] for photo in self._crops[:_SHEET_PHOTOS]]
+            rows = [
+                [
+                    photo,
+                    *(
+                        network(photo.to(device), one_style(i, len(names)).to(device))
+                        for i in range(len(names))
+                    ),
+                ]
+                for photo in photos
+            ]
+        return sheet(rows, cell=_SHEET_SIDE, columns=["photo", *names])
+
+    def _textures(self, network: TextureNetwork, device: torch.device) -> list[Tensor]:
+        side = self.preset.training.crop
+        pictures = []
+        for seed in range(_SHEET_PHOTOS):
+            noise = network.noise((side, side), torch.Generator().manual_seed(seed))
+            photo = self._crops[seed % len(self._crops)][None] if len(self._crops) else None
+            image = None if photo is None else photo.to(device)
+            pictures.append(network([z.to(device) for z in noise], image))
+        return pictures
+
+    def _progress(self, loss: LossValues, unreadable: int, *, went_back: bool) -> TrainingProgress:
+        step, schedule = self.trainer.step_count, self.preset.training
+        if went_back:
+            note = f"the loss was not finite: went back to step {step}, half the learning rate"
+            return TrainingProgress(step, loss, None, False, unreadable, note)
+        validation, is_best = None, False
+        if step % schedule.validate_every == 0 or step == schedule.steps:
+            validation = self._validate()
+            is_best = validation.total < self.best
+            self.best = min(self.best, validation.total)
+            self.trainer.mark_good()
+        return TrainingProgress(step, loss, validation, is_best, unreadable, "")
+
+    def _validate(self) -> LossValues:
+        """Mean loss over the validation photos, or as many textures."""
+        batch = self.preset.training.batch
+        count = len(self._crops) or batch
+        losses = []
+        for start in range(0, count, batch):
+            numbers = list(range(start, min(start + batch, count)))
+            photos = self._crops[start : start + batch] if len(self._crops) else None
+            losses.append((len(numbers), self.trainer.validate(photos, numbers)))
+        terms = zip(*([n / count * term for term in loss] for n, loss in losses), strict=True)
+        return LossValues(*map(sum, terms))
+
+    def _validation_crops(self) -> Tensor:
+        if self._photographs is None:
+            return torch.empty(0)
+        crop = self.preset.training.crop
+        crops = []
+        for path in self._photographs.validation:
+            try:
+                crops.append(central_crop(path, crop))
+            except UsageError:
+                continue
+        if not crops:
+            raise UsageError("none of the photographs kept for validation can be read")
+        return torch.stack(crops)
+
+    def _batches(self, first: int) -> Iterator[Batch]:
+        schedule, processes = self.preset.training, self._processes
+        numbers = Batches(
+            range(first, schedule.steps),
+            schedule.batch,
+            rank=processes.rank,
+            processes=processes.count,
+        )
+        if self._photographs is None:
+            return ((None, batch, 0) for batch in numbers)
+        crops = Crops(self._photographs.training, crop=schedule.crop, seed=self.preset.seed)
+        return iter(
+            DataLoader(crops, batch_sampler=numbers, num_workers=self._workers, collate_fn=stacked)
+        )
+
+    def _made_from(self) -> dict[str, Any]:
+        """What must be the same when a training is resumed."""
+        photographs = self._photographs
+        return {
+            "settings": self.preset.model_dump(exclude={"description"}),
+            "styles": [style.sha256 for style in self.model.info.styles],
+            "photographs": "" if photographs is None else photographs.fingerprint,
+        }
