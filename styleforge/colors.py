@@ -11,6 +11,9 @@ from torch import Tensor
 _LEAST_VARIANCE = 1e-7
 """A grey photo does not vary in some directions of colour; its rounding is not blown up."""
 
+_LUMINANCE = (0.299, 0.587, 0.114)
+"""Y of YIQ (ITU-R BT.601)."""
+
 
 class Colors(NamedTuple):
     """Mean (3,) and covariance (3, 3) of the pixels of an image, float64, on the CPU."""
@@ -54,3 +57,14 @@ def _power(covariance: Tensor, exponent: float) -> Tensor:
     values, vectors = torch.linalg.eigh(covariance)
     result: Tensor = (vectors * values.clamp(min=0) ** exponent) @ vectors.mT
     return result
+
+
+def keep_colors(pastiche: Tensor, photo: Tensor) -> Tensor:
+    """The pastiche's luminance with the photo's colours, both (1, 3, H, W); clamped to [0, 1].
+
+    In YIQ (Gatys et al. 2017, section 5.2), whose Y alone is taken from the pastiche, so every
+    channel of the photo moves by the same amount.
+    """
+    luminance = photo.new_tensor(_LUMINANCE).view(1, 3, 1, 1)
+    change = ((pastiche - photo) * luminance).sum(1, keepdim=True)
+    return (photo + change).clamp(0, 1)

@@ -94,6 +94,11 @@ def available_memory(device: torch.device) -> int:
     return free_memory(device) + _RESIDENT_BYTES[device.type]
 
 
+def working_memory(memory: int, device: torch.device) -> int:
+    """What is left of so many bytes once torch and the rest are loaded."""
+    return max(0, memory - _RESIDENT_BYTES[device.type])
+
+
 def ensure_memory(
     memory: int, network: VGG19, size: tuple[int, int], *, device: torch.device
 ) -> None:

@@ -108,6 +108,16 @@ def build(settings: TransformerSettings | TextureSettings, styles: int) -> nn.Mo
     return TransformerNetwork(settings, styles)
 
 
+def check_model_output(path: Path, *, force: bool) -> None:
+    """Raise :class:`UsageError` if a model could not be written to ``path``."""
+    if path.suffix != SUFFIX:
+        raise UsageError(f"{path}: a model's name must end in {SUFFIX}")
+    if not path.parent.is_dir():
+        raise UsageError(f"no such folder: {path.parent}")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists; use --force to overwrite it")
+
+
 def save_model(path: Path, info: ModelInfo, network: nn.Module) -> None:
     """Write a model file, whole or not at all. Raises OSError."""
     tensors = {name: x.detach().cpu().contiguous() for name, x in network.state_dict().items()}

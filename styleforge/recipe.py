@@ -15,6 +15,9 @@ from styleforge.output import read_recipe
 FORMAT = 1
 """Raised when a recipe's meaning changes, so that an old tool does not misread a new file."""
 
+STYLIZE = "stylize"
+"""The kind of recipe that a trained network's picture holds; a transfer's has no kind."""
+
 
 @dataclass(frozen=True)
 class Input:
@@ -50,27 +53,63 @@ class Recipe:
 
     def to_json(self) -> str:
         """One line of ASCII."""
-        return json.dumps({"styleforge": self.to_dict()}, separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, text: str, path: Path) -> Recipe:
-        """Read a recipe back. ``path`` is only for messages. Raises :class:`UsageError`."""
-        try:
-            fields = json.loads(text)["styleforge"]
-            if fields["format"] > FORMAT:
-                raise UsageError(f"{path} was made by a newer styleforge; upgrade to read it")
-            fields["content"] = Input(**fields["content"])
-            fields["styles"] = [Input(**style) for style in fields["styles"]]
-            fields["init"] = Input(**fields["init"]) if fields["init"] else None
-            return cls(**fields)
-        except (ValueError, KeyError, TypeError) as error:
-            raise UsageError(f"{path} holds no styleforge recipe") from error
+        return _to_json(self.to_dict())
 
 
-def load_recipe(path: Path) -> Recipe:
+@dataclass(frozen=True)
+class StylizeRecipe:
+    """Everything that determines what a trained network made of a photo.
+
+    ``model`` is its file; ``styles`` are weights by name; ``seed`` is of a texture network's noise.
+    """
+
+    model: Input
+    styles: dict[str, float]
+    content: Input
+    size: int
+    strength: float
+    colors: str
+    seed: int
+    device: str
+    depth: Literal[8, 16]
+    versions: dict[str, str]
+    kind: str = STYLIZE
+    format: int = FORMAT
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, in order."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """One line of ASCII."""
+        return _to_json(self.to_dict())
+
+
+def parse_recipe(text: str, path: Path) -> Recipe | StylizeRecipe:
+    """Read a recipe back. ``path`` is only for messages. Raises :class:`UsageError`."""
+    try:
+        fields = json.loads(text)["styleforge"]
+        if fields["format"] > FORMAT:
+            raise UsageError(f"{path} was made by a newer styleforge; upgrade to read it")
+        fields["content"] = Input(**fields["content"])
+        if fields.get("kind") == STYLIZE:
+            fields["model"] = Input(**fields["model"])
+            return StylizeRecipe(**fields)
+        fields["styles"] = [Input(**style) for style in fields["styles"]]
+        fields["init"] = Input(**fields["init"]) if fields["init"] else None
+        return Recipe(**fields)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} holds no styleforge recipe") from error
+
+
+def load_recipe(path: Path) -> Recipe | StylizeRecipe:
     """The recipe inside a picture. Raises :class:`UsageError` where there is none."""
-    load_image(path)  # the same checks and messages as for any picture
-    return Recipe.from_json(read_recipe(path), path)
+    load_image(path, min_side=1)  # the same checks and messages as for any picture
+    return parse_recipe(read_recipe(path), path)
+
+
+def _to_json(fields: dict[str, Any]) -> str:
+    return json.dumps({"styleforge": fields}, separators=(",", ":"))
 
 
 def versions() -> dict[str, str]:

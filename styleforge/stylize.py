@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from styleforge.networks.normalization import Moments
+from styleforge.networks.texture import TextureNetwork
 from styleforge.networks.transformer import MIN_SIDE, ConvolutionBlock, TransformerNetwork
 
 TILE = 1024
@@ -31,26 +32,52 @@ _WORKING_FILTERS = 6
 """Times ``width`` float32 filters at full size that a pass needs at once (measured)."""
 
 
-def working_bytes(network: TransformerNetwork, pixels: int) -> int:
-    """Memory that a pass over a whole picture of so many pixels takes, beside the network."""
-    return 4 * pixels * (_WORKING_FILTERS * network.settings.width + 12)
-
-
 @torch.inference_mode()
 def stylize(
-    network: TransformerNetwork, photo: Tensor, mixture: Tensor, *, memory: int | None = None
+    network: nn.Module, photo: Tensor, mixture: Tensor, *, memory: int, seed: int = 0
 ) -> Tensor:
     """The pastiche of a photo (1, 3, H, W), RGB in [0, 1], of any size; (1, 3, H, W).
 
-    ``mixture`` is (1, styles). In tiles where the whole does not fit into ``memory`` bytes.
+    ``mixture`` is (1, styles). A transformer network goes over the photo in tiles where the whole
+    would take more than ``memory`` bytes; ``seed`` is of a texture network's noise.
     """
     height, width = photo.shape[2:]
-    padded = _at_least(photo, MIN_SIDE)
-    if memory is not None and working_bytes(network, height * width) > memory:
+    padded = _at_least(photo, _least_side(network))
+    padded = padded.contiguous(memory_format=torch.channels_last)
+    result: Tensor
+    if isinstance(network, TextureNetwork):
+        size = padded.shape[3], padded.shape[2]
+        noise = network.noise(size, torch.Generator().manual_seed(seed))
+        result = network([z.to(photo.device) for z in noise], padded)
+    elif isinstance(network, TransformerNetwork) and _working_bytes(network, padded) > memory:
         result = in_tiles(network, padded, mixture)
     else:
-        result = network(padded.contiguous(memory_format=torch.channels_last), mixture)
+        result = network(padded, mixture)
     return result[..., :height, :width].contiguous()
+
+
+@torch.inference_mode()
+def sample_texture(network: TextureNetwork, size: tuple[int, int], *, seed: int) -> Tensor:
+    """A piece of texture of (width, height): (1, 3, H, W).
+
+    Opposite edges fit together where both sides are multiples of the network's period.
+    """
+    device = next(network.parameters()).device
+    noise = network.noise(size, torch.Generator().manual_seed(seed))
+    result: Tensor = network([z.to(device) for z in noise])
+    return result
+
+
+def _least_side(network: nn.Module) -> int:
+    if isinstance(network, TextureNetwork):
+        return 2 * network.period
+    return MIN_SIDE
+
+
+def _working_bytes(network: TransformerNetwork, photo: Tensor) -> int:
+    """Memory that a pass over a whole picture takes, beside the network."""
+    pixels = photo.shape[2] * photo.shape[3]
+    return 4 * pixels * (_WORKING_FILTERS * network.settings.width + 12)
 
 
 @torch.inference_mode()

@@ -11,8 +11,12 @@ import typer
 from styleforge import __version__
 from styleforge.cli.calibrate import calibrate
 from styleforge.cli.info import info
+from styleforge.cli.models import models
 from styleforge.cli.presets import presets
 from styleforge.cli.rerun import rerun
+from styleforge.cli.stylize import stylize
+from styleforge.cli.texture import texture
+from styleforge.cli.train import train
 from styleforge.cli.transfer import transfer
 from styleforge.errors import INTERRUPTED, StyleforgeError
 
@@ -33,9 +37,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(transfer)
+app.command()(stylize)
+app.command()(train)
+app.command()(texture)
 app.command()(rerun)
 app.command()(info)
 app.add_typer(presets)
+app.add_typer(models)
 app.command()(calibrate)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from styleforge.cli.naming import with_weight
 from styleforge.devices import Precision, out_of_memory_as_error, pick_device, pick_precision
 from styleforge.errors import UsageError, WeightsError
 from styleforge.estimate import available_memory
@@ -34,16 +35,8 @@ class StyleArgument:
 
     @classmethod
     def parse(cls, text: str) -> StyleArgument:
-        path, colon, weight = text.rpartition(":")
-        if not colon or os.path.exists(text):  # noqa: PTH110 (Path's raises for a long name)
-            return cls(Path(text), 1.0)
-        try:
-            value = float(weight)
-        except ValueError:
-            return cls(Path(text), 1.0)
-        if not 0 < value < float("inf"):
-            raise UsageError(f"{text}: the weight of a style must be positive (not {weight})")
-        return cls(Path(path), value)
+        name, weight = with_weight(text)
+        return cls(Path(name), weight)
 
 
 @dataclass(frozen=True)
@@ -207,10 +200,15 @@ class Job:
 
 def _output_path(request: Request) -> Path | None:
     """The output's path; None for standard output."""
-    if request.output == STDOUT:
+    return output_path(request.output, [request.content, *(s.path for s in request.styles)])
+
+
+def output_path(wanted: str | None, inputs: Sequence[Path]) -> Path | None:
+    """Where the result goes: as wanted, or named after the inputs; None for standard output."""
+    if wanted == STDOUT:
         return None
-    if request.output:
-        return Path(request.output)
-    stems = "_".join(path.stem for path in [request.content, *(s.path for s in request.styles)])
+    if wanted:
+        return Path(wanted)
+    stems = "_".join(path.stem for path in inputs)
     short = os.fsencode(stems)[:200].decode(errors="ignore")  # names have at most 255 bytes
     return Path(f"{short}.png")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from styleforge.errors import UsageError
+
+if TYPE_CHECKING:
+    from styleforge.cli.job import Job
+    from styleforge.cli.stylize_job import StylizeJob
+    from styleforge.recipe import Recipe, StylizeRecipe
 
 
 def rerun(
@@ -20,6 +26,8 @@ def rerun(
     style: Annotated[
         list[Path] | None, typer.Option(help="The style images, in order, likewise.")
     ] = None,
+    init: Annotated[Path | None, typer.Option(help="The initial image, likewise.")] = None,
+    model: Annotated[Path | None, typer.Option(help="The trained network, likewise.")] = None,
     device: Annotated[str, typer.Option("-d", "--device", help="Default: as before.")] = "",
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
@@ -30,30 +38,73 @@ def rerun(
     On a CPU with the same versions and number of threads, the new file's pixels are the same.
     """
     started = time.perf_counter()
-    from styleforge.cli.job import Job, Request, StyleArgument
-    from styleforge.cli.run import run
-    from styleforge.presets import Preset
-    from styleforge.recipe import load_recipe
-    from styleforge.settings import validate
+    from styleforge.recipe import Recipe, load_recipe
 
     recipe = load_recipe(picture)
-    if style and len(style) != len(recipe.styles):
-        raise UsageError(f"{picture} was made from {len(recipe.styles)} styles, not {len(style)}")
-    paths = style or [Path(used.path) for used in recipe.styles]
-    for path in [content or Path(recipe.content.path), *paths]:
+    if isinstance(recipe, Recipe):
+        from styleforge.cli import run
+
+        if style and len(style) != len(recipe.styles):
+            count = len(recipe.styles)
+            raise UsageError(f"{picture} was made from {count} styles, not {len(style)}")
+        moved = _Moved(picture, content, style or (), init, model)
+        job = _transfer(recipe, moved, output=output, device=device, force=force)
+        run.run(job, quiet=quiet, verbose=False, as_json=as_json, started=started)
+    else:
+        from styleforge.cli import stylize_job
+
+        moved = _Moved(picture, content, (), None, model)
+        again = _stylize(recipe, moved, output=output, device=device, force=force)
+        stylize_job.run(again, quiet=quiet, as_json=as_json, started=started)
+
+
+class _Moved:
+    """Where the inputs of a picture are now."""
+
+    def __init__(
+        self,
+        picture: Path,
+        content: Path | None,
+        styles: Sequence[Path],
+        init: Path | None,
+        model: Path | None,
+    ) -> None:
+        self.picture = picture
+        self.content = content
+        self.styles = styles
+        self.init = init
+        self.model = model
+
+    def found(self, now: Path | None, before: str, option: str) -> Path:
+        """Raises :class:`UsageError` where an input is in neither place."""
+        path = now or Path(before)
         if not path.exists():
             raise UsageError(
-                f"{picture} was made from {path}, which is not there; "
-                "say where it is with --content or --style"
+                f"{self.picture} was made from {path}, which is not there; "
+                f"say where it is with {option}"
             )
+        return path
+
+
+def _transfer(recipe: Recipe, moved: _Moved, *, output: str, device: str, force: bool) -> Job:
+    from styleforge.cli.job import Job, Request, StyleArgument
+    from styleforge.presets import Preset
+    from styleforge.settings import validate
+
+    content = moved.found(moved.content, recipe.content.path, "--content")
+    now: Sequence[Path | None] = moved.styles or [None] * len(recipe.styles)
+    styles = [
+        StyleArgument(moved.found(path, used.path, "--style"), used.weight)
+        for path, used in zip(now, recipe.styles, strict=True)
+    ]
+    settings = dict(recipe.settings)
+    if recipe.init:
+        settings["init"] = str(moved.found(moved.init, recipe.init.path, "--init"))
     request = Request(
-        content=content or Path(recipe.content.path),
-        styles=[
-            StyleArgument(path, used.weight)
-            for path, used in zip(paths, recipe.styles, strict=True)
-        ],
+        content=content,
+        styles=styles,
         preset_name=recipe.preset,
-        preset=validate(Preset, recipe.settings, str(picture)),
+        preset=validate(Preset, settings, str(moved.picture)),
         output=output,
         device=device or recipe.device,
         depth=recipe.depth,
@@ -62,4 +113,32 @@ def rerun(
     )
     job = Job.prepare(request)
     job.check_inputs(recipe)
-    run(job, quiet=quiet, verbose=False, as_json=as_json, started=started)
+    return job
+
+
+def _stylize(
+    recipe: StylizeRecipe, moved: _Moved, *, output: str, device: str, force: bool
+) -> StylizeJob:
+    from styleforge.cli.stylize_job import StylizeJob, StylizeRequest
+
+    request = StylizeRequest(
+        photo=moved.found(moved.content, recipe.content.path, "--content"),
+        styles=recipe.styles,
+        model=str(moved.found(moved.model, recipe.model.path, "--model")),
+        output=output,
+        size=recipe.size,
+        strength=recipe.strength,
+        colors=recipe.colors,
+        seed=recipe.seed,
+        device=device or recipe.device,
+        depth=recipe.depth,
+        force=force,
+        model_sha256=recipe.model.sha256,
+    )
+    job = StylizeJob.prepare(request)
+    if job.photo.sha256 != recipe.content.sha256:
+        raise UsageError(
+            f"{job.photo.path} is not the file the picture was made from (its SHA-256 "
+            "differs); name the right one with --content"
+        )
+    return job

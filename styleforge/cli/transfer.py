@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
+from styleforge.cli.naming import bit_depth, memory_size
 from styleforge.errors import UsageError
 
 
@@ -119,10 +119,10 @@ def transfer(
         preset=load_preset(preset, overrides),
         output=output,
         device=device,
-        depth=_depth(depth),
+        depth=bit_depth(depth),
         save_every=save_every,
         force=force,
-        memory=_bytes(memory),
+        memory=memory_size(memory),
         precision=precision,
     )
     if as_json and output == "-":
@@ -134,27 +134,6 @@ def transfer(
         print_plan(job, as_json=as_json)
         return
     run(job, quiet=quiet, verbose=verbose, as_json=as_json, started=started)
-
-
-_UNITS = {"m": 2**20, "g": 2**30}
-
-
-def _bytes(text: str) -> int | None:
-    """``8GiB``, ``8g`` or ``500MiB`` to bytes; None where nothing was said."""
-    if not text:
-        return None
-    match = re.fullmatch(r"(\d+\.?\d*)([mg])(i?b)?", text.strip().lower())
-    if match is None or not float(match[1]):
-        raise UsageError(f"--memory is a size such as 8GiB or 500MiB (not {text!r})")
-    return int(float(match[1]) * _UNITS[match[2]])
-
-
-def _depth(bits: int) -> Literal[8, 16]:
-    if bits == 8:
-        return 8
-    if bits == 16:
-        return 16
-    raise UsageError(f"--depth is 8 or 16 (not {bits})")
 
 
 def _layers(values: list[str] | None) -> dict[str, str | float] | None:

@@ -1,0 +1,73 @@
+"""``styleforge models``: list trained networks, show one, import one made elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+models = typer.Typer(
+    name="models",
+    help="List the trained networks, show one, or import one made elsewhere.",
+    invoke_without_command=True,
+)
+
+
+@models.callback()
+def list_models(context: typer.Context) -> None:
+    if context.invoked_subcommand is not None:
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from styleforge.models import known_models, model_folders
+
+    table = Table("model", "kind", "styles", box=None)
+    for path, info in known_models():
+        names = ", ".join(style.name for style in info.styles)
+        table.add_row(escape(path.stem), info.generator.kind, escape(names))
+    if table.row_count:
+        Console().print(table)
+    else:
+        print("none yet")
+    typer.echo(f"More are looked for in {model_folders()[0]}", err=True)
+
+
+@models.command()
+def info(
+    model: Annotated[str, typer.Argument(help="A file, or the name of a model or a style.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+) -> None:
+    """Show what a model file says of itself."""
+    from styleforge.models import find_model, load_info
+
+    path, _ = find_model(model)
+    info = load_info(path)
+    if as_json:
+        print(info.model_dump_json())
+        return
+    import yaml
+
+    shown = {"file": str(path), **info.model_dump()}
+    shown["styles"] = [style.name for style in info.styles]
+    print(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None), end="")
+
+
+@models.command(name="import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="A .pth of pytorch/examples.", readable=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .safetensors file.")],
+    style: Annotated[str, typer.Option(help="The style's name. Default: the file's.")] = "",
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
+) -> None:
+    """Import a network of pytorch/examples' fast_neural_style; its tensors alone are read."""
+    from styleforge.cli.naming import named_path
+    from styleforge.importing import import_pytorch_example
+    from styleforge.models import check_model_output, save_model
+
+    check_model_output(output, force=force)
+    info, network = import_pytorch_example(source, style or named_path(str(source))[0])
+    save_model(output, info, network)
+    typer.echo(f"Saved {output}", err=True)

@@ -1,0 +1,68 @@
+"""How images and styles are named on the command line: ``path``, ``name``, each with a weight."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+from styleforge.errors import UsageError
+
+
+def with_weight(text: str) -> tuple[str, float]:
+    """``a.jpg:0.7`` to ``("a.jpg", 0.7)``; what names a file as it is has a weight of 1."""
+    name, colon, weight = text.rpartition(":")
+    if not colon or os.path.exists(text):  # noqa: PTH110 (Path's raises for a long name)
+        return text, 1.0
+    try:
+        value = float(weight)
+    except ValueError:
+        return text, 1.0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"{text}: the weight of a style must be positive (not {weight})")
+    return name, value
+
+
+def named_path(text: str) -> tuple[str, Path]:
+    """``cafe=a.jpg`` to its name and path; without a name, the file's stem is made one."""
+    name, given, path = text.partition("=")
+    if not given or os.path.exists(text):  # noqa: PTH110
+        return _slug(Path(text).stem), Path(text)
+    if _slug(name) != name:
+        raise UsageError(f"{name!r}: a style's name has small letters, digits and hyphens")
+    return name, Path(path)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "style"
+
+
+_UNITS = {"m": 2**20, "g": 2**30}
+
+
+def memory_size(text: str) -> int | None:
+    """``8GiB``, ``8g`` or ``500MiB`` to bytes; None where nothing was said."""
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d+\.?\d*)([mg])(i?b)?", text.strip().lower())
+    if match is None or not float(match[1]):
+        raise UsageError(f"--memory is a size such as 8GiB or 500MiB (not {text!r})")
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """``1024x768`` or ``512`` to (width, height)."""
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip().lower())
+    if match is None or not int(match[1]) or not int(match[2] or 1):
+        raise UsageError(f"--size is WIDTHxHEIGHT in pixels, such as 1024x768 (not {text!r})")
+    return int(match[1]), int(match[2] or match[1])
+
+
+def bit_depth(bits: int) -> Literal[8, 16]:
+    """Bits per channel of an output."""
+    if bits == 8:
+        return 8
+    if bits == 16:
+        return 16
+    raise UsageError(f"--depth is 8 or 16 (not {bits})")
