@@ -1,6 +1,6 @@
 """styleforge: neural style transfer that optimises pictures.
 
-The library in four names: ``load_image``, ``load_preset``, ``StyleTransfer``, ``save_image``.
+The library in four names: ``load_image``, ``load_preset``, ``Studio``, ``save_image``.
 They are imported on first use, because torch takes a second to load.
 """
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from styleforge.images import load_image as load_image
     from styleforge.output import save_image as save_image
     from styleforge.presets import load_preset as load_preset
-    from styleforge.transfer import StyleTransfer as StyleTransfer
+    from styleforge.transfer import Studio as Studio
 
 _HOMES = {
     "load_image": "styleforge.images",
     "save_image": "styleforge.output",
     "load_preset": "styleforge.presets",
-    "StyleTransfer": "styleforge.transfer",
+    "Studio": "styleforge.transfer",
 }
-__all__ = ["StyleTransfer", "__version__", "load_image", "load_preset", "save_image"]
+__all__ = ["Studio", "__version__", "load_image", "load_preset", "save_image"]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ from styleforge import winograd
 from styleforge.winograd import Border
 
 Padding = Literal["replicate", "zeros"]
+AnyPadding = Literal["replicate", "zeros", "reflect"]
 
 WINOGRAD_CHANNELS = 64
 WINOGRAD_TILES = 32
@@ -28,13 +29,13 @@ class Convolution(nn.Module):
     """Convolve (B, C, H, W) with a fixed kernel (N, C, 3, 3) and bias (N,) to (B, N, H, W).
 
     The border repeats the edge pixels (``replicate``), or is zero. Computes in the kernel's
-    type. Differentiable once, in the image.
+    type. Differentiable once, in the image; not with the border reflected (``reflect``).
     """
 
     kernel: Tensor
     bias: Tensor
 
-    def __init__(self, kernel: Tensor, bias: Tensor, *, padding: Padding = "replicate") -> None:
+    def __init__(self, kernel: Tensor, bias: Tensor, *, padding: AnyPadding = "replicate") -> None:
         super().__init__()
         self.padding = padding
         kernel = kernel.contiguous(memory_format=torch.channels_last)
@@ -63,14 +64,14 @@ class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, convolution: Convolution) -> Tensor:
         ctx.convolution = convolution
-        replicate = convolution.padding == "replicate"
+        padding = convolution.padding
         if convolution.is_faster_by_winograd(x):
-            border = Border(1, replicate=replicate)
+            border = Border(1, padding)
             return winograd.correlate(x, convolution.transformed, convolution.bias, border)
-        if replicate:
-            padded = F.pad(x, (1, 1, 1, 1), mode="replicate")
-            return F.conv2d(padded, convolution.kernel, convolution.bias)
-        return F.conv2d(x, convolution.kernel, convolution.bias, padding=1)
+        if padding == "zeros":
+            return F.conv2d(x, convolution.kernel, convolution.bias, padding=1)
+        padded = F.pad(x, (1, 1, 1, 1), mode=padding)
+        return F.conv2d(padded, convolution.kernel, convolution.bias)
 
     @staticmethod
     @once_differentiable
@@ -78,7 +79,7 @@ class _Convolve(torch.autograd.Function):
         convolution: Convolution = ctx.convolution
         replicate = convolution.padding == "replicate"
         if convolution.is_faster_by_winograd(gradient):
-            border = Border(2 if replicate else 1, replicate=False)
+            border = Border(2 if replicate else 1, "zeros")
             result = winograd.correlate_adjoint(gradient, convolution.transformed, border)
         else:
             padding = 0 if replicate else 1

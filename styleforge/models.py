@@ -72,7 +72,7 @@ class Model:
     """A generator with its description; ``path`` and ``sha256`` are of its file, if it has one."""
 
     info: ModelInfo
-    network: nn.Module
+    network: TransformerNetwork | TextureNetwork
     path: Path = field(default_factory=Path)
     sha256: str = ""
 
@@ -101,7 +101,9 @@ class Model:
         return row / row.sum()
 
 
-def build(settings: TransformerSettings | TextureSettings, styles: int) -> nn.Module:
+def build(
+    settings: TransformerSettings | TextureSettings, styles: int
+) -> TransformerNetwork | TextureNetwork:
     """A generator with random weights."""
     if isinstance(settings, TextureSettings):
         return TextureNetwork(settings)

@@ -109,6 +109,9 @@ def _explain(item: Mapping[str, Any], kind: type[BaseModel]) -> str:
     key = ".".join(names)
     if item["type"] == "extra_forbidden":
         return f"{key}: unknown key{suggestion(names[-1], section)}"
+    if item["type"] == "union_tag_invalid":
+        kinds = item["ctx"]["expected_tags"].replace(", ", " or ")
+        return f"{key}.kind: input should be {kinds} (not {item['input']['kind']!r})"
     message = _PLAIN_WORDS.get(item["type"], str(item["msg"]).removeprefix("Value error, "))
     if not key:
         return message
@@ -125,7 +128,7 @@ def _place(location: Iterable[Any], kind: type[BaseModel]) -> tuple[list[str], l
     sections, allowed = [kind], list(kind.model_fields)
     for part in (str(part) for part in location if part != "[key]"):
         tagged = [s for s in sections if _tag(s) == part]
-        if tagged and names:  # pydantic also names the kind of section that was chosen
+        if tagged and len(sections) > 1:  # pydantic also names the kind of section that was chosen
             sections = tagged
             continue
         allowed = [name for section in sections for name in section.model_fields]

@@ -13,11 +13,12 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from styleforge.networks.inference import PreparedBlock, PreparedNetwork
 from styleforge.networks.normalization import Moments
 from styleforge.networks.texture import TextureNetwork
-from styleforge.networks.transformer import MIN_SIDE, ConvolutionBlock, TransformerNetwork
+from styleforge.networks.transformer import MIN_SIDE, TransformerNetwork
 
 TILE = 1024
 """Side of a tile's own part in pixels."""
@@ -32,9 +33,12 @@ _WORKING_FILTERS = 6
 """Times ``width`` float32 filters at full size that a pass needs at once (measured)."""
 
 
-@torch.inference_mode()
+Generator = TransformerNetwork | TextureNetwork
+
+
+@torch.no_grad()
 def stylize(
-    network: nn.Module, photo: Tensor, mixture: Tensor, *, memory: int, seed: int = 0
+    network: Generator, photo: Tensor, mixture: Tensor, *, memory: int, seed: int = 0
 ) -> Tensor:
     """The pastiche of a photo (1, 3, H, W), RGB in [0, 1], of any size; (1, 3, H, W).
 
@@ -49,14 +53,14 @@ def stylize(
         size = padded.shape[3], padded.shape[2]
         noise = network.noise(size, torch.Generator().manual_seed(seed))
         result = network([z.to(photo.device) for z in noise], padded)
-    elif isinstance(network, TransformerNetwork) and _working_bytes(network, padded) > memory:
+    elif _working_bytes(network, padded) > memory:
         result = in_tiles(network, padded, mixture)
     else:
-        result = network(padded, mixture)
+        result = PreparedNetwork(network, mixture)(padded)
     return result[..., :height, :width].contiguous()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def sample_texture(network: TextureNetwork, size: tuple[int, int], *, seed: int) -> Tensor:
     """A piece of texture of (width, height): (1, 3, H, W).
 
@@ -68,7 +72,7 @@ def sample_texture(network: TextureNetwork, size: tuple[int, int], *, seed: int)
     return result
 
 
-def _least_side(network: nn.Module) -> int:
+def _least_side(network: Generator) -> int:
     if isinstance(network, TextureNetwork):
         return 2 * network.period
     return MIN_SIDE
@@ -80,19 +84,18 @@ def _working_bytes(network: TransformerNetwork, photo: Tensor) -> int:
     return 4 * pixels * (_WORKING_FILTERS * network.settings.width + 12)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def in_tiles(
     network: TransformerNetwork, photo: Tensor, mixture: Tensor, *, side: int = TILE
 ) -> Tensor:
     """What the network makes of (1, 3, H, W), never looking at more than a tile at full size."""
     height, width = photo.shape[2:]
     grid = _grid(-(-height // _UNIT), -(-width // _UNIT), side // _UNIT)
-    encoder = _Tiled(network.encoder, mixture, grid, source_scale=_UNIT)
-    decoder = _Tiled(network.decoder, mixture, grid, source_scale=1)
-    x = encoder(photo, 4 * network.settings.width, lambda features: features)
-    for block in network.blocks:
-        x = block(x, mixture)
-    return decoder(x, 3, network.finish)[..., :height, :width]
+    prepared = PreparedNetwork(network, mixture)
+    encoder = _Tiled(prepared.encoder, grid, source_scale=_UNIT)
+    decoder = _Tiled(prepared.decoder, grid, source_scale=1)
+    x = prepared.transform(encoder(photo, 4 * prepared.width, lambda features: features))
+    return decoder(x, 3, prepared.finish)[..., :height, :width]
 
 
 class _Span(NamedTuple):
@@ -128,10 +131,9 @@ class _Tiled:
     """
 
     def __init__(
-        self, blocks: nn.ModuleList, mixture: Tensor, grid: Sequence[_Tile], *, source_scale: int
+        self, blocks: Sequence[PreparedBlock], grid: Sequence[_Tile], *, source_scale: int
     ) -> None:
         self._blocks = blocks
-        self._mixture = mixture
         self._grid = grid
         self._scale = source_scale
         self._moments: list[Moments] = []
@@ -140,7 +142,6 @@ class _Tiled:
         """``finish`` of what the blocks make of the source: (1, channels, ...)."""
         scale = self._scale
         for block in self._blocks:
-            assert isinstance(block, ConvolutionBlock)
             scale = scale * block.upsampling // block.stride
             self._moments.append(self._moments_of(block, source, scale))
         rows, columns = self._grid[-1]
@@ -151,7 +152,7 @@ class _Tiled:
             )
         return result
 
-    def _moments_of(self, block: ConvolutionBlock, source: Tensor, scale: int) -> Moments:
+    def _moments_of(self, block: PreparedBlock, source: Tensor, scale: int) -> Moments:
         """Of what the next block normalises, over the whole picture."""
         parts = []
         for tile in self._grid:
@@ -166,7 +167,7 @@ class _Tiled:
         )
         x = source[..., top:bottom, left:right].contiguous(memory_format=torch.channels_last)
         for block, moments in zip(self._blocks, self._moments, strict=False):
-            x = block(x, self._mixture, moments)
+            x = block(x, moments)
         return x
 
 

@@ -1,6 +1,6 @@
 """Neural style transfer: a photo and paintings in, a pastiche out, coarse to fine.
 
-run = StyleTransfer(content, [(style, 1.0)], load_preset("painterly"))
+run = Studio([(style, 1.0)], load_preset("painterly")).transfer(content)
 for progress in run:
 print(progress.scale.size, progress.step, progress.loss.total)
 pastiche = run.image()
@@ -69,22 +69,19 @@ class Progress:
         return self.message or self.iterate.note
 
 
-class StyleTransfer:
-    """One run: iterate over it to its end, or stop early; ``image()`` is the picture so far.
+class Studio:
+    """A network and paintings made ready, for transfers to any number of photos.
 
-    ``content`` is (1, 3, H, W), sRGB in [0, 1]; ``styles`` are such images with weights, which
-    are scaled to sum to 1; ``init`` replaces what the preset starts from. A picture that needs
-    more than ``memory`` bytes is evaluated in tiles, which gives the same and takes longer.
-    ``precision`` is of the convolutions on a GPU.
+    ``styles`` are images (1, 3, H, W), sRGB in [0, 1], with weights, which are scaled to sum to 1.
+    A picture that needs more than ``memory`` bytes is evaluated in tiles, which gives the same and
+    takes longer. ``precision`` is of the convolutions on a GPU.
     """
 
     def __init__(
         self,
-        content: Tensor,
         styles: Styles,
         preset: Preset,
         *,
-        init: Tensor | None = None,
         device: torch.device | str = "cpu",
         weights: Weights | None = None,
         memory: int | None = None,
@@ -92,18 +89,98 @@ class StyleTransfer:
     ) -> None:
         for style, _ in styles:
             _check_shape("a style image", _size(style))
+        total = sum(weight for _, weight in styles)
         self.preset = preset
         self.device = torch.device(device)
-        self.scales = plan(_size(content), preset)
+        self.styles = [(image, weight / total) for image, weight in styles]
         weights = weights or load_weights(preset.network.weights)
-        self._content = content
-        self._styles = styles
-        self._init = init
-        self._memory = memory
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.network = loss_network(weights, preset, dtype=dtype).to(self.device)
         self.weights = replace(weights, kernels={}, biases={})
         """Where the network's weights came from; it has its own copy."""
+        self._memory = memory
+        self._grams: dict[int, dict[str, Tensor]] = {}
+
+    def transfer(self, content: Tensor, *, init: Tensor | None = None) -> StyleTransfer:
+        """To a photo (1, 3, H, W), sRGB in [0, 1]; ``init`` replaces what the preset starts from.
+
+        Raises :class:`UsageError` for a photo that is a strip, or too small.
+        """
+        return StyleTransfer(self, content, init)
+
+    def tiling(self, size: tuple[int, int]) -> Tiling | None:
+        """How pictures of this (width, height) are cut to keep to the memory; None: not at all."""
+        if self._memory is None:
+            return None
+        pixels = size[0] * size[1]
+        return tiling_within(self._memory, self.network, pixels, device=self.device)
+
+    def take_smaller_tiles(self, size: tuple[int, int]) -> bool:
+        """Plan with less memory; false if the tiles are the smallest already."""
+        tiling = self.tiling(size)
+        pixels = size[0] * size[1]
+        needed = peak_memory(self.network, pixels, device=self.device, tiling=tiling)
+        self._memory = needed - 1
+        return self.tiling(size) != tiling
+
+    @torch.no_grad()
+    def objective(self, photo: Tensor) -> Objective | TiledObjective:
+        """The preset's objective for a photo at the size of a scale, in tiles where it must be."""
+        preset = self.preset
+        photo = photo.to(self.device)
+        tiling = self.tiling(_size(photo))
+        objective = Objective(
+            self.network,
+            content_targets=whole_features(self.network, photo, preset.content_weights, tiling),
+            content_weights=preset.content_weights,
+            style_targets=self.gram_targets(max(_size(photo))),
+            style_weights=preset.style_weights,
+            tv_weight=preset.tv,
+        )
+        return objective if tiling is None else TiledObjective(objective, tiling)
+
+    def gram_targets(self, longest: int) -> dict[str, Tensor]:
+        """The styles' Gram matrices, blended by weight, for pictures of this longest side.
+
+        Against sum_k v_k E_l(A_k) with sum_k v_k = 1 this differs by a constant only.
+        """
+        if longest not in self._grams:
+            self._grams[longest] = self._blended_grams(longest)
+        return self._grams[longest]
+
+    def colors(self, longest: int) -> Colors:
+        """The styles' colours taken together."""
+        return colors(
+            [
+                (resize(image, fit_size(_size(image), longest)), weight)
+                for image, weight in self.styles
+            ]
+        )
+
+    def _blended_grams(self, longest: int) -> dict[str, Tensor]:
+        blended: dict[str, Tensor] = {}
+        for image, weight in self.styles:
+            size = style_size(_size(image), longest, self.preset.style.scale)
+            painting = resize(image, size).to(self.device)
+            layers, tiling = self.preset.style_weights, self.tiling(size)
+            grams = gram_matrices(self.network, painting, layers, tiling)
+            for layer, gram in grams.items():
+                own = weight * gram
+                blended[layer] = blended[layer] + own if layer in blended else own
+        return blended
+
+
+class StyleTransfer:
+    """One run: iterate over it to its end, or stop early; ``image()`` is the picture so far.
+
+    Made by :meth:`Studio.transfer`.
+    """
+
+    def __init__(self, studio: Studio, content: Tensor, init: Tensor | None) -> None:
+        self.scales = plan(_size(content), studio.preset)
+        self.studio = studio
+        self._content = content
+        self._init = init
         self._reached: _Reached | None = None
 
     def __iter__(self) -> Iterator[Progress]:
@@ -116,13 +193,6 @@ class StyleTransfer:
     def image(self) -> Tensor:
         """The pastiche so far, (1, 3, H, W) in [0, 1] on the CPU, always at the final size."""
         return self._start(self.scales[-1])
-
-    def tiling(self, size: tuple[int, int]) -> Tiling | None:
-        """How pictures of this (width, height) are cut to keep to the memory; None: not at all."""
-        if self._memory is None:
-            return None
-        pixels = size[0] * size[1]
-        return tiling_within(self._memory, self.network, pixels, device=self.device)
 
     def _optimize_within_memory(self, scale: Scale) -> Iterator[tuple[Iterate, str]]:
         """Where the memory does not suffice after all, go on from there in smaller tiles."""
@@ -137,28 +207,21 @@ class StyleTransfer:
                 error = reason.with_traceback(None)  # whose frames hold the tensors
             if error is None:
                 return
-            if not self._take_smaller_tiles(scale):
+            if not self.studio.take_smaller_tiles(scale.size):
                 raise error
             message = "out of memory: goes on in smaller tiles"
 
-    def _take_smaller_tiles(self, scale: Scale) -> bool:
-        """Plan with less memory; false if the tiles are the smallest already."""
-        tiling = self.tiling(scale.size)
-        pixels = scale.size[0] * scale.size[1]
-        needed = peak_memory(self.network, pixels, device=self.device, tiling=tiling)
-        self._memory = needed - 1
-        return self.tiling(scale.size) != tiling
-
     def _optimize(self, scale: Scale) -> Iterator[Iterate]:
+        studio = self.studio
         with out_of_memory_as_error(scale.size):
-            start = self._start(scale).to(self.device)
+            start = self._start(scale).to(studio.device)
             initial = self._initial(scale)
             for iterate in minimize(
-                self._objective(scale),
+                studio.objective(resize(self._content, scale.size)),
                 start,
-                optimizer=self.preset.optimizer.name,
+                optimizer=studio.preset.optimizer.name,
                 steps=scale.steps,
-                replay=self.device.type == "cuda" and self.tiling(scale.size) is None,
+                replay=studio.device.type == "cuda" and studio.tiling(scale.size) is None,
             ):
                 self._reached = _Reached(scale, initial, iterate)
                 yield iterate
@@ -171,64 +234,24 @@ class StyleTransfer:
         reached = self._reached.iterate.image().detach().cpu()
         if self._reached.scale == scale:
             return reached
-        scales = self.preset.scales
-        noise = self._init is None and self.preset.init == "noise"
+        preset = self.studio.preset
+        scales = preset.scales
+        noise = self._init is None and preset.init == "noise"
         detail = 0.0 if noise or scales is None else scales.detail
         return refine(reached, self._reached.initial, initial, detail=detail)
 
     def _initial(self, scale: Scale) -> Tensor:
         """Content, noise, recoloured content or the given image at this scale, on the CPU."""
-        if self._init is None and self.preset.init == "noise":
+        preset = self.studio.preset
+        if self._init is None and preset.init == "noise":
             width, height = scale.size
-            generator = torch.Generator().manual_seed(self.preset.seed)
+            generator = torch.Generator().manual_seed(preset.seed)
             return 0.5 + NOISE * torch.randn(1, 3, height, width, generator=generator)
         image = resize(self._content if self._init is None else self._init, scale.size)
-        if self._init is None and self.preset.init == "recolored":
-            return match_colors(image, self._style_colors()).clamp(0, 1)
+        if self._init is None and preset.init == "recolored":
+            target = self.studio.colors(max(self.scales[0].size))
+            return match_colors(image, target).clamp(0, 1)
         return image
-
-    def _style_colors(self) -> Colors:
-        total = sum(weight for _, weight in self._styles)
-        longest = max(self.scales[0].size)
-        return colors(
-            [
-                (resize(image, fit_size(_size(image), longest)), weight / total)
-                for image, weight in self._styles
-            ]
-        )
-
-    @torch.no_grad()
-    def _objective(self, scale: Scale) -> Objective | TiledObjective:
-        """The preset's objective with targets taken at this scale, in tiles where it must be."""
-        preset = self.preset
-        photo = resize(self._content, scale.size).to(self.device)
-        tiling = self.tiling(scale.size)
-        objective = Objective(
-            self.network,
-            content_targets=whole_features(self.network, photo, preset.content_weights, tiling),
-            content_weights=preset.content_weights,
-            style_targets=self._gram_targets(scale),
-            style_weights=preset.style_weights,
-            tv_weight=preset.tv,
-        )
-        return objective if tiling is None else TiledObjective(objective, tiling)
-
-    def _gram_targets(self, scale: Scale) -> dict[str, Tensor]:
-        """The styles' Gram matrices, blended by weight.
-
-        Against sum_k v_k E_l(A_k) with sum_k v_k = 1 this differs by a constant only.
-        """
-        total = sum(weight for _, weight in self._styles)
-        blended: dict[str, Tensor] = {}
-        for image, weight in self._styles:
-            size = style_size(_size(image), scale, self.preset.style.scale)
-            painting = resize(image, size).to(self.device)
-            layers, tiling = self.preset.style_weights, self.tiling(size)
-            grams = gram_matrices(self.network, painting, layers, tiling)
-            for layer, gram in grams.items():
-                own = weight / total * gram
-                blended[layer] = blended[layer] + own if layer in blended else own
-        return blended
 
 
 @dataclass(frozen=True)
@@ -265,12 +288,12 @@ def plan(content_size: tuple[int, int], preset: Preset) -> list[Scale]:
     )
 
 
-def style_size(size: tuple[int, int], scale: Scale, factor: float) -> tuple[int, int]:
-    """(width, height) of a style image at a scale: its longest side follows the output's.
+def style_size(size: tuple[int, int], longest: int, factor: float) -> tuple[int, int]:
+    """(width, height) of a style image for a picture of this longest side, which it follows.
 
     So a stroke takes up the same share of the picture at every output size.
     """
-    wanted = factor * scale.longest
+    wanted = factor * longest
     least = MIN_SIDE * max(size) / min(size)
     return fit_size(size, round(max(wanted, least)))
 

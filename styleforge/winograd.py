@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -95,10 +95,10 @@ def transform_kernel(kernel: Tensor) -> Tensor:
 
 
 class Border(NamedTuple):
-    """How many pixels to add around an image, and whether they repeat its edge or are zero."""
+    """How many pixels to add around an image, and what they are; only one can be reflected."""
 
     width: int
-    replicate: bool
+    padding: Literal["replicate", "reflect", "zeros"]
 
 
 def correlate(x: Tensor, transformed: Tensor, bias: Tensor, border: Border) -> Tensor:
@@ -208,10 +208,17 @@ def _fields(image: Tensor, block: _Block, border: Border) -> Tensor:
     y, x = max(-top, 0), max(-left, 0)
     end_y, end_x = y + part.shape[0], x + part.shape[1]
     fields[y:end_y, x:end_x] = part
-    fields[y:end_y, :x] = part[:, :1] if border.replicate else 0
-    fields[y:end_y, end_x:] = part[:, -1:] if border.replicate else 0
-    fields[:y] = fields[y] if border.replicate else 0
-    fields[end_y:] = fields[end_y - 1] if border.replicate else 0
+    if border.padding == "zeros":
+        fields[y:end_y, :x] = 0
+        fields[y:end_y, end_x:] = 0
+        fields[:y] = 0
+        fields[end_y:] = 0
+        return fields
+    inwards = 1 if border.padding == "reflect" else 0
+    fields[y:end_y, :x] = part[:, inwards : inwards + 1]
+    fields[y:end_y, end_x:] = part[:, -1 - inwards].unsqueeze(1)
+    fields[:y] = fields[y + inwards]
+    fields[end_y:] = fields[end_y - 1 - inwards]
     return fields
 
 

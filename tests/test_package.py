@@ -39,7 +39,7 @@ def test_it_runs_as_a_module() -> None:
 
 def test_the_public_names() -> None:
     assert set(styleforge.__all__) == {
-        "StyleTransfer",
+        "Studio",
         "__version__",
         "load_image",
         "load_preset",
@@ -47,9 +47,9 @@ def test_the_public_names() -> None:
     }
     for name in styleforge.__all__:
         assert getattr(styleforge, name) is not None
-    from styleforge.transfer import StyleTransfer
+    from styleforge.transfer import Studio
 
-    assert styleforge.StyleTransfer is StyleTransfer
+    assert styleforge.Studio is Studio
 
 
 def test_a_name_that_is_not_there() -> None:

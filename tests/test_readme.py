@@ -13,7 +13,10 @@ from styleforge.cli import app
 from tests.conftest import CAFE, CHELSEA, SAMPLES
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-SMALL = ["-s", "48", "-n", "1"]
+SMALL = {
+    "transfer": ["-s", "48", "-n", "1", "--force"],
+    "train": ["-n", "1", "--crop", "32", "--batch", "1", "--style-size", "64"],
+}
 
 
 def _commands() -> list[list[str]]:
@@ -30,6 +33,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_bytes(source.read_bytes())
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_bytes(CAFE.read_bytes())
+    (tmp_path / "photos").mkdir()
+    for name in ("1.jpg", "2.jpg"):
+        (tmp_path / "photos" / name).write_bytes(CHELSEA.read_bytes())
     (tmp_path / "sample_images").symlink_to(SAMPLES)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -41,9 +47,7 @@ def test_the_readme_has_commands() -> None:
 
 def test_all_commands_run_in_order(folder: Path) -> None:
     for command in _commands():
-        small = SMALL if command[0] == "transfer" else []
-        force = ["--force"] if command[0] == "transfer" else []
-        result = CliRunner().invoke(app, [*command, *small, *force])
+        result = CliRunner().invoke(app, [*command, *SMALL.get(command[0], [])])
         assert result.exit_code == 0, (command, result.output)
     assert (folder / "photo_painting.png").is_file()
 

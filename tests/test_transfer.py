@@ -17,7 +17,7 @@ from styleforge.optimize.minimize import Iterate, minimize
 from styleforge.optimize.scales import Scale
 from styleforge.presets import Preset
 from styleforge.settings import validate
-from styleforge.transfer import NOISE, StyleTransfer, plan, style_size
+from styleforge.transfer import NOISE, Studio, Styles, StyleTransfer, plan, style_size
 from styleforge.weights import Weights
 
 SHALLOW: dict[str, Any] = {
@@ -48,6 +48,12 @@ def psnr(image: Tensor, reference: Tensor) -> float:
     return -10 * (image - reference).square().mean().log10().item()
 
 
+def style_transfer(
+    content: Tensor, styles: Styles, preset: Preset, *, init: Tensor | None = None, **options: Any
+) -> StyleTransfer:
+    return Studio(styles, preset, **options).transfer(content, init=init)
+
+
 @pytest.fixture(scope="module")
 def square(photo: Tensor) -> Tensor:
     """A part of the photo, (1, 3, 64, 64), large enough for two scales."""
@@ -65,7 +71,7 @@ def test_end_to_end_at_one_size(
     deep: Preset, photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
     preset = deep.model_copy(update={"scales": None})
-    run = StyleTransfer(photo, [(painting, 1.0)], preset, weights=weights)
+    run = style_transfer(photo, [(painting, 1.0)], preset, weights=weights)
     first, *_, last = list(run)
     assert (first.step, last.step, last.evaluations) == (0, 5, 6)
     assert last.loss.total < 0.5 * first.loss.total
@@ -78,7 +84,7 @@ def test_end_to_end_at_one_size(
 def test_end_to_end_coarse_to_fine(
     deep: Preset, square: Tensor, painting: Tensor, weights: Weights
 ) -> None:
-    run = StyleTransfer(square, [(painting, 1.0)], deep, weights=weights)
+    run = style_transfer(square, [(painting, 1.0)], deep, weights=weights)
     progress = list(run)
     assert [scale.size for scale in run.scales] == [(32, 32), (64, 64)]
     assert [record.scale_index for record in progress] == 4 * [0] + 6 * [1]
@@ -94,14 +100,14 @@ def test_coarse_scale_gives_the_fine_one_a_better_start(
     deep: Preset, square: Tensor, painting: Tensor, weights: Weights
 ) -> None:
     alone = deep.model_copy(update={"scales": None})
-    start = next(iter(StyleTransfer(square, [(painting, 1.0)], alone, weights=weights)))
-    both = list(StyleTransfer(square, [(painting, 1.0)], deep, weights=weights))
+    start = next(iter(style_transfer(square, [(painting, 1.0)], alone, weights=weights)))
+    both = list(style_transfer(square, [(painting, 1.0)], deep, weights=weights))
     assert both[4].loss.total < start.loss.total
 
 
 def test_adam_lowers_the_loss(photo: Tensor, painting: Tensor, weights: Weights) -> None:
     preset = shallow(optimizer={"name": "adam", "steps": 6})
-    first, *_, last = list(StyleTransfer(photo, [(painting, 1.0)], preset, weights=weights))
+    first, *_, last = list(style_transfer(photo, [(painting, 1.0)], preset, weights=weights))
     assert last.loss.total < 0.7 * first.loss.total
 
 
@@ -111,7 +117,7 @@ def test_content_only_run_from_the_photo_leaves_it(
     style = deep.style.model_copy(update={"beta": 0.0})
     update = {"scales": None, "style": style, "size": 48}
     preset = deep.model_copy(update=update)
-    image = finished(StyleTransfer(photo, [(painting, 1.0)], preset, weights=weights))
+    image = finished(style_transfer(photo, [(painting, 1.0)], preset, weights=weights))
     torch.testing.assert_close(image, resize(photo, (48, 32)), rtol=0, atol=1e-3 + 0.5 / 255)
 
 
@@ -120,7 +126,7 @@ def test_content_only_run_from_grey_reproduces_the_photo(
 ) -> None:
     preset = shallow(**CONTENT_ONLY, network={"normalized": True}, optimizer={"steps": 30})
     grey = torch.full((1, 3, 32, 48), 0.5)
-    run = StyleTransfer(photo, [(painting, 1.0)], preset, init=grey, weights=weights)
+    run = style_transfer(photo, [(painting, 1.0)], preset, init=grey, weights=weights)
     assert psnr(grey, resize(photo, (48, 32))) < 17
     assert psnr(finished(run), resize(photo, (48, 32))) > 30
 
@@ -135,7 +141,7 @@ def test_content_only_run_from_noise_brings_back_the_photos_brightness(
         content={"layers": {"conv1_1": 1}},
         optimizer={"steps": 60},
     )
-    image = finished(StyleTransfer(photo, [(painting, 1.0)], preset, weights=weights))
+    image = finished(style_transfer(photo, [(painting, 1.0)], preset, weights=weights))
     pair = [x.mean(1).flatten() for x in (image, resize(photo, (48, 32)))]
     assert torch.corrcoef(torch.stack(pair))[0, 1] > 0.95
 
@@ -143,11 +149,11 @@ def test_content_only_run_from_noise_brings_back_the_photos_brightness(
 def test_style_weights_are_shares(photo: Tensor, painting: Tensor, weights: Weights) -> None:
     preset = shallow()
     other = painting.flip(1)
-    run = StyleTransfer(photo, [(painting, 3.0), (other, 1.0)], preset, weights=weights)
-    found = run._objective(run.scales[0]).style_targets
-    size = style_size((51, 64), run.scales[0], 1.0)
+    run = style_transfer(photo, [(painting, 3.0), (other, 1.0)], preset, weights=weights)
+    found = run.studio.objective(resize(photo, run.scales[0].size)).style_targets
+    size = style_size((51, 64), run.scales[0].longest, 1.0)
     with torch.no_grad():
-        first, second = (run.network(resize(x, size)) for x in (painting, other))
+        first, second = (run.studio.network(resize(x, size)) for x in (painting, other))
     assert list(found) == ["relu1_1", "relu2_1"]
     for layer, gram in found.items():
         expected = 0.75 * gram_matrix(first[layer]) + 0.25 * gram_matrix(second[layer])
@@ -155,8 +161,8 @@ def test_style_weights_are_shares(photo: Tensor, painting: Tensor, weights: Weig
 
 
 def test_one_style_twice_is_that_style(photo: Tensor, painting: Tensor, weights: Weights) -> None:
-    once = finished(StyleTransfer(photo, [(painting, 1.0)], shallow(), weights=weights))
-    twice = StyleTransfer(photo, [(painting, 5.0), (painting, 5.0)], shallow(), weights=weights)
+    once = finished(style_transfer(photo, [(painting, 1.0)], shallow(), weights=weights))
+    twice = style_transfer(photo, [(painting, 5.0), (painting, 5.0)], shallow(), weights=weights)
     torch.testing.assert_close(finished(twice), once, rtol=0, atol=1e-3)
 
 
@@ -166,7 +172,7 @@ def test_same_seed_gives_the_same_bytes(
 ) -> None:
     preset = shallow(**TWO_SCALES, init=init, seed=3)
     first, second = (
-        finished(StyleTransfer(square, [(painting, 1.0)], preset, weights=weights))
+        finished(style_transfer(square, [(painting, 1.0)], preset, weights=weights))
         for _ in range(2)
     )
     assert first.numpy().tobytes() == second.numpy().tobytes()
@@ -174,7 +180,7 @@ def test_same_seed_gives_the_same_bytes(
 
 def noise(photo: Tensor, painting: Tensor, weights: Weights, *, seed: int) -> Tensor:
     preset = shallow(init="noise", seed=seed)
-    return StyleTransfer(photo, [(painting, 1.0)], preset, weights=weights).image()
+    return style_transfer(photo, [(painting, 1.0)], preset, weights=weights).image()
 
 
 def test_noise_depends_on_the_seed_and_on_nothing_else(
@@ -200,9 +206,9 @@ def test_convention_layers_are_read_after_the_relu_unless_the_preset_says_otherw
     rectified: bool, kind: str, photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
     preset = shallow(network={"normalized": False, "rectified": rectified})
-    run = StyleTransfer(photo, [(painting, 1.0)], preset, weights=weights)
-    objective = run._objective(run.scales[0])
-    assert run.network.wanted == {f"{kind}1_1", f"{kind}2_1"}
+    run = style_transfer(photo, [(painting, 1.0)], preset, weights=weights)
+    objective = run.studio.objective(resize(photo, run.scales[0].size))
+    assert run.studio.network.wanted == {f"{kind}1_1", f"{kind}2_1"}
     assert list(objective.content_weights) == list(objective.content_targets) == [f"{kind}2_1"]
     assert list(objective.style_weights) == list(objective.style_targets)
     assert (objective.content_targets[f"{kind}2_1"].min() < 0) != rectified
@@ -213,7 +219,7 @@ def test_convention_layers_are_read_after_the_relu_unless_the_preset_says_otherw
 def test_image_has_the_final_size_at_any_moment(
     square: Tensor, painting: Tensor, weights: Weights
 ) -> None:
-    run = StyleTransfer(square, [(painting, 1.0)], shallow(**TWO_SCALES), weights=weights)
+    run = style_transfer(square, [(painting, 1.0)], shallow(**TWO_SCALES), weights=weights)
     assert run.image().equal(square)
     steps = iter(run)
     for _ in range(3):
@@ -225,7 +231,7 @@ def test_image_has_the_final_size_at_any_moment(
 def test_run_stopped_early_keeps_its_image(
     photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
-    run = StyleTransfer(photo, [(painting, 1.0)], shallow(), weights=weights)
+    run = style_transfer(photo, [(painting, 1.0)], shallow(), weights=weights)
     for progress in run:
         if progress.step == 2:
             break
@@ -235,7 +241,7 @@ def test_run_stopped_early_keeps_its_image(
 
 
 def test_zero_steps_give_the_content(photo: Tensor, painting: Tensor, weights: Weights) -> None:
-    run = StyleTransfer(photo, [(painting, 1.0)], shallow(optimizer={"steps": 0}), weights=weights)
+    run = style_transfer(photo, [(painting, 1.0)], shallow(optimizer={"steps": 0}), weights=weights)
     torch.testing.assert_close(
         finished(run), resize(photo, (48, 32)), rtol=0, atol=1e-5 + 0.5 / 255
     )
@@ -243,15 +249,15 @@ def test_zero_steps_give_the_content(photo: Tensor, painting: Tensor, weights: W
 
 def test_inputs_are_left_as_they_were(photo: Tensor, painting: Tensor, weights: Weights) -> None:
     content, style = photo.clone(), painting.clone()
-    finished(StyleTransfer(content, [(style, 1.0)], shallow(size=64), weights=weights))
+    finished(style_transfer(content, [(style, 1.0)], shallow(size=64), weights=weights))
     assert content.equal(photo)
     assert style.equal(painting)
 
 
 def test_convention_style_size_follows_the_output() -> None:
-    assert style_size((400, 300), Scale((256, 200), 1), 1.0) == (256, 192)
-    assert style_size((400, 300), Scale((200, 256), 1), 0.5) == (128, 96)
-    assert style_size((300, 400), Scale((512, 400), 1), 2.0) == (768, 1024)
+    assert style_size((400, 300), 256, 1.0) == (256, 192)
+    assert style_size((400, 300), 256, 0.5) == (128, 96)
+    assert style_size((300, 400), 512, 2.0) == (768, 1024)
 
 
 @given(
@@ -262,7 +268,7 @@ def test_convention_style_size_follows_the_output() -> None:
 def test_style_keeps_its_share_and_its_shape(
     size: tuple[int, int], longest: int, factor: float
 ) -> None:
-    found = style_size(size, Scale((longest, 32), 1), factor)
+    found = style_size(size, longest, factor)
     assert min(found) >= MIN_SIDE
     least = MIN_SIDE * max(size) / min(size)
     assert abs(max(found) - max(factor * longest, least)) <= 0.5
@@ -299,11 +305,11 @@ def test_run_in_tiles_gives_the_same_picture(
 ) -> None:
     monkeypatch.setattr(estimate, "_TILE_SIDES", (16,))
     cut, whole = (
-        StyleTransfer(photo, [(painting, 1.0)], shallow(), weights=weights, memory=memory)
+        style_transfer(photo, [(painting, 1.0)], shallow(), weights=weights, memory=memory)
         for memory in (0, None)
     )
-    assert cut.tiling((48, 32)) is not None
-    assert whole.tiling((48, 32)) is None
+    assert cut.studio.tiling((48, 32)) is not None
+    assert whole.studio.tiling((48, 32)) is None
     torch.testing.assert_close(finished(cut), finished(whole), atol=1e-3, rtol=0)
 
 
@@ -316,7 +322,7 @@ def test_out_of_memory_goes_on_in_smaller_tiles(
         return minimize(objective, *args, **options)
 
     monkeypatch.setattr(transfer, "minimize", short_of_memory)
-    run = StyleTransfer(photo, [(painting, 1.0)], shallow(), weights=weights, memory=2**40)
+    run = style_transfer(photo, [(painting, 1.0)], shallow(), weights=weights, memory=2**40)
     notes = [progress.note for progress in run]
     assert notes[0] == "out of memory: goes on in smaller tiles"
     assert notes[1:] == [""] * 4
@@ -329,6 +335,16 @@ def test_out_of_memory_in_the_smallest_tiles_is_an_error(
         raise torch.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(transfer, "minimize", short_of_memory)
-    run = StyleTransfer(photo, [(painting, 1.0)], shallow(), weights=weights, memory=2**40)
+    run = style_transfer(photo, [(painting, 1.0)], shallow(), weights=weights, memory=2**40)
     with pytest.raises(OutOfMemoryError, match="try --size"):
         list(run)
+
+
+def test_a_studio_gives_each_photo_what_its_own_would(
+    photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    studio = Studio([(painting, 1.0)], shallow(**TWO_SCALES), weights=weights)
+    for content in (photo, photo.flip(3), resize(photo, (48, 48))):
+        alone = style_transfer(content, [(painting, 1.0)], studio.preset, weights=weights)
+        shared = finished(studio.transfer(content))
+        torch.testing.assert_close(shared, finished(alone), rtol=0, atol=0)

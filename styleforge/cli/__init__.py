@@ -10,6 +10,7 @@ import typer
 
 from styleforge import __version__
 from styleforge.cli.calibrate import calibrate
+from styleforge.cli.export import export
 from styleforge.cli.info import info
 from styleforge.cli.models import models
 from styleforge.cli.presets import presets
@@ -40,6 +41,7 @@ app.command()(transfer)
 app.command()(stylize)
 app.command()(train)
 app.command()(texture)
+app.command()(export)
 app.command()(rerun)
 app.command()(info)
 app.add_typer(presets)

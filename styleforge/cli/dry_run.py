@@ -12,12 +12,12 @@ from styleforge.estimate import estimate
 def print_plan(job: Job, *, as_json: bool) -> None:
     """Print sizes, evaluations, memory and time on standard output."""
     transfer = job.start()
-    expected = estimate(transfer.network, job.scales, device=job.device, memory=job.memory)
+    expected = estimate(transfer.studio.network, job.scales, device=job.device, memory=job.memory)
     if as_json:
         plan = {
             "output": str(job.output or "-"),
             "device": describe(job.device),
-            "weights": transfer.weights.source,
+            "weights": transfer.studio.weights.source,
             "preset": job.request.preset_name,
             "scales": [[*scale.size, scale.steps] for scale in job.scales],
             "evaluations": expected.evaluations,
@@ -30,11 +30,11 @@ def print_plan(job: Job, *, as_json: bool) -> None:
     for picture, weight in job.styles:
         print(f"style    {_named(picture.path, picture.size)}, weight {weight:g}")
     print(f"output   {_named(job.output or '-', job.size)}")
-    print(f"preset   {job.request.preset_name}, weights {transfer.weights.source}")
+    print(f"preset   {job.request.preset_name}, weights {transfer.studio.weights.source}")
     print(f"device   {describe(job.device)}")
     for scale in job.scales:
         print(f"scale    {scale.size[0]} x {scale.size[1]}, {scale.steps} steps")
-    tiling = transfer.tiling(job.size)
+    tiling = transfer.studio.tiling(job.size)
     if tiling is not None:
         print(f"tiles    {tiling.side} pixels, to keep to the memory")
     print(

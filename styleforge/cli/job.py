@@ -20,7 +20,7 @@ from styleforge.optimize.scales import Scale
 from styleforge.output import Depth, check_output, encode_image, save_image
 from styleforge.presets import INITIAL_IMAGES, Preset
 from styleforge.recipe import Input, Recipe, versions
-from styleforge.transfer import StyleTransfer, plan
+from styleforge.transfer import Studio, StyleTransfer, plan
 from styleforge.weights import Weights, load_weights
 
 STDOUT = "-"
@@ -108,19 +108,23 @@ class Job:
     def total_steps(self) -> int:
         return sum(scale.steps for scale in self.scales)
 
-    def start(self, weights: Weights | None = None) -> StyleTransfer:
-        """The run, ready to iterate over. Loads the weights unless given."""
+    def start(self) -> StyleTransfer:
+        """The run, ready to iterate over. Loads the weights."""
         with out_of_memory_as_error(self.size):
-            return StyleTransfer(
-                self.content.pixels,
-                [(picture.pixels, weight) for picture, weight in self.styles],
-                self.request.preset,
-                init=self.init.pixels if self.init else None,
-                device=self.device,
-                weights=weights or self._weights(),
-                memory=self.memory,
-                precision=self.precision,
+            return self.studio().transfer(
+                self.content.pixels, init=self.init.pixels if self.init else None
             )
+
+    def studio(self) -> Studio:
+        """The network and the styles, for this photo and any other."""
+        return Studio(
+            [(picture.pixels, weight) for picture, weight in self.styles],
+            self.request.preset,
+            device=self.device,
+            weights=self._weights(),
+            memory=self.memory,
+            precision=self.precision,
+        )
 
     def save(self, image: Tensor, weights: Weights, *, path: Path | None = None) -> bytes:
         """Write the pastiche, or return its bytes where the output is standard output."""

@@ -27,7 +27,7 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
     keep_freed_memory()
     torch.backends.cudnn.allow_tf32 = job.precision != "float32"
     transfer = job.start()
-    ensure_memory(job.memory, transfer.network, job.size, device=job.device)
+    ensure_memory(job.memory, transfer.studio.network, job.size, device=job.device)
     if not quiet:
         _announce(job, transfer, verbose=verbose)
     stopped: KeyboardInterrupt | StyleforgeError | None = None
@@ -39,7 +39,9 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
                 steps += last.step > 0
                 bar.show(last)
                 if _snapshot_due(job, last, steps):
-                    job.save(transfer.image(), transfer.weights, path=job.snapshot_path(steps))
+                    job.save(
+                        transfer.image(), transfer.studio.weights, path=job.snapshot_path(steps)
+                    )
         except (KeyboardInterrupt, OutOfMemoryError) as reason:
             stopped = reason
         except FloatingPointError as error:
@@ -47,7 +49,7 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
     if stopped is not None and last is None:
         raise stopped
     assert last is not None
-    png = job.save(transfer.image(), transfer.weights)
+    png = job.save(transfer.image(), transfer.studio.weights)
     if png:
         sys.stdout.buffer.write(png)
         sys.stdout.buffer.flush()
@@ -64,14 +66,14 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
 
 
 def _announce(job: Job, transfer: StyleTransfer, *, verbose: bool) -> None:
-    tiling = transfer.tiling(job.size)
+    tiling = transfer.studio.tiling(job.size)
     if tiling is not None:
         _say(
             f"{job.size[0]} x {job.size[1]} pixels do not fit into the memory at once: "
             f"evaluating in tiles of {tiling.side}"
         )
     if verbose:
-        _say(f"device {describe(job.device)}, weights {transfer.weights.source}")
+        _say(f"device {describe(job.device)}, weights {transfer.studio.weights.source}")
 
 
 def summary(
@@ -84,7 +86,7 @@ def summary(
         "width": width,
         "height": height,
         "device": describe(job.device),
-        "weights": transfer.weights.source,
+        "weights": transfer.studio.weights.source,
         "preset": job.request.preset_name,
         "steps": steps,
         "evaluations": last.evaluations,

@@ -38,9 +38,8 @@ class InstanceNorm(nn.Module):
         self.scale = nn.Parameter(torch.ones(styles, channels))
         self.shift = nn.Parameter(torch.zeros(styles, channels))
 
-    def forward(self, x: Tensor, mixture: Tensor, moments: Moments | None = None) -> Tensor:
-        """``moments`` stand in for the image's own where ``x`` is only a part of it."""
-        mean, variance = moments or Moments.of(x)
+    def forward(self, x: Tensor, mixture: Tensor) -> Tensor:
+        mean, variance = Moments.of(x)
         gain = (mixture @ self.scale)[:, :, None, None] * (variance + EPSILON).rsqrt()
         offset = (mixture @ self.shift)[:, :, None, None] - gain * mean
         return torch.addcmul(offset, x, gain)

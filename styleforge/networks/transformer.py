@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from styleforge.networks.normalization import InstanceNorm, Moments
+from styleforge.networks.normalization import InstanceNorm
 from styleforge.networks.settings import TransformerSettings
 
 MIN_SIDE = 16
@@ -43,11 +43,11 @@ class ConvolutionBlock(nn.Module):
         self.stride = stride
         self.convolution = _convolution(channels, kernel, stride=stride)
         self.normalization = InstanceNorm(channels[1], styles)
-        self._rectified = rectified
+        self.rectified = rectified
 
-    def forward(self, x: Tensor, mixture: Tensor, moments: Moments | None = None) -> Tensor:
-        x = self.normalization(self.convolve(x), mixture, moments)
-        return x.relu_() if self._rectified else x
+    def forward(self, x: Tensor, mixture: Tensor) -> Tensor:
+        x = self.normalization(self.convolve(x), mixture)
+        return x.relu_() if self.rectified else x
 
     def convolve(self, x: Tensor) -> Tensor:
         """What is normalised."""

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from styleforge.images import fit_size, resize
+from styleforge.images import resize
 from styleforge.losses import Loss, Objective, gram_matrix
 from styleforge.training.preset import TrainingPreset
+from styleforge.transfer import style_size
 from styleforge.vgg import VGG19
 
 
@@ -47,7 +48,7 @@ def _stacked_grams(
     device = network.mean.device
     grams: dict[str, list[Tensor]] = {layer: [] for layer in preset.style_weights}
     for image in styles:
-        size = fit_size((image.shape[3], image.shape[2]), preset.style.size)
+        size = style_size((image.shape[3], image.shape[2]), preset.style.size, 1.0)
         features = network(resize(image, size).to(device))
         for layer, found in grams.items():
             found.append(gram_matrix(features[layer]))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from styleforge.networks.settings import Generator, TransformerSettings
+from styleforge.networks.settings import Generator, TextureSettings, TransformerSettings
 from styleforge.presets import Losses, StyleLayers, find_preset, read_preset, shipped_presets
 from styleforge.settings import Number, Section, Whole
 
@@ -43,6 +43,16 @@ class TrainingPreset(Losses):
     style: TrainingStyle = TrainingStyle()
     generator: Generator = TransformerSettings()
     training: Schedule = Schedule()
+
+    @model_validator(mode="after")
+    def _something_to_see_at_every_scale(self) -> Self:
+        if isinstance(self.generator, TextureSettings):
+            scales, crop = self.generator.scales, self.training.crop
+            if crop < 2**scales:
+                raise ValueError(
+                    f"training.crop: {scales} scales need at least {2**scales} pixels (not {crop})"
+                )
+        return self
 
 
 def training_presets() -> list[str]:

@@ -155,14 +155,14 @@ class Trainer:
         return bool(torch.nn.utils.get_total_norm(gradients).isfinite())
 
     def _go_back(self) -> None:
-        if self.setbacks >= _MAX_SETBACKS:
-            raise FloatingPointError(
-                f"the loss was not finite {_MAX_SETBACKS + 1} times; use smaller weights or a "
-                "smaller learning rate"
-            )
         setbacks = self.setbacks + 1
         self.load_state(self._good)
         self.setbacks = setbacks
+        if setbacks > _MAX_SETBACKS:
+            raise FloatingPointError(
+                f"the loss was not finite {setbacks} times; use smaller weights or a smaller "
+                "learning rate"
+            )
 
     @torch.no_grad()
     def _update_average(self) -> None:

@@ -70,6 +70,7 @@ class Training:
         self.preset = preset
         self.best = float("inf")
         self.seconds = 0.0
+        self._first_style = first_style
         self._photographs = photographs
         self._processes = processes
         self._workers = workers
@@ -206,9 +207,10 @@ class Training:
 
     def _made_from(self) -> dict[str, Any]:
         """What must be the same when a training is resumed."""
-        photographs = self._photographs
+        photographs, generator = self._photographs, self.model.info.generator.model_dump()
+        settings = self.preset.model_dump(exclude={"description"})
         return {
-            "settings": self.preset.model_dump(exclude={"description"}),
+            "settings": {**settings, "generator": generator, "first_style": self._first_style},
             "styles": [style.sha256 for style in self.model.info.styles],
             "photographs": "" if photographs is None else photographs.fingerprint,
         }

@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from styleforge import StyleTransfer, load_image, load_preset
+from styleforge import Studio, load_image, load_preset
 from styleforge.allocator import keep_freed_memory
 from styleforge.images import resize
 from styleforge.layers import CONVOLUTIONS, LAYERS
@@ -154,9 +154,9 @@ def styleforge(pictures: Pictures) -> Evaluate:
     if image.device.type == "cpu":
         keep_freed_memory()
     content, style = pictures.content.cpu(), pictures.style.cpu()
-    run = StyleTransfer(content, [(style, 1.0)], PRESET, device=image.device)
+    run = Studio([(style, 1.0)], PRESET, device=image.device).transfer(content)
     space = Parameterization(*image.shape[2:], device=image.device)
-    evaluator = Evaluator(run._objective(run.scales[-1]), space)
+    evaluator = Evaluator(run.studio.objective(resize(content, run.scales[-1].size)), space)
     point = space.coordinates(image)
     return lambda: evaluator(point).total.item()
 
@@ -288,7 +288,7 @@ def styleforge_seconds(weights: Weights, pictures: Pictures, steps: int, wanted:
     content, style = pictures.content.cpu(), pictures.style.cpu()
     preset = load_preset(FAST_PRESET, {"optimizer.steps": steps})
     device = pictures.image.device
-    run = StyleTransfer(content, [(style, 1.0)], preset, device=device, weights=weights)
+    run = Studio([(style, 1.0)], preset, device=device, weights=weights).transfer(content)
     for progress in run:
         last = progress.scale_index == progress.scale_count - 1
         if last and progress.loss.total <= wanted:

