@@ -26,8 +26,8 @@ _TARGET_EVALUATIONS = 1.0
 _WORKING_BYTES = 4 * 9 * 64
 """Full-size channels alive beside the saved features: gradients and copies (fitted)."""
 
-_IMAGE_BYTES = 4 * ((2 * HISTORY + 1 + 8) * 3 + 8)
-"""Per pixel of the result: L-BFGS's history, some images, and the content's features."""
+_IMAGE_BYTES = 4 * ((2 * HISTORY + 1 + 18) * 3 + 8)
+"""Per pixel of the result: L-BFGS's history, its images (fitted), and the content's features."""
 
 _TILE_SIDES = (2048, 1536, 1024, 768, 512, 256)
 """Sides of a tile's own part; what overlaps comes on top and takes time."""

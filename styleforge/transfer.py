@@ -23,7 +23,7 @@ from styleforge.images import MIN_SIDE, fit_size, resize
 from styleforge.loss_network import loss_network
 from styleforge.losses import Objective
 from styleforge.optimize.evaluation import LossValues
-from styleforge.optimize.minimize import Iterate, minimize
+from styleforge.optimize.minimize import Carried, Iterate, minimize
 from styleforge.optimize.scales import Scale, plan_scales, refine
 from styleforge.presets import Preset
 from styleforge.tiles import TiledObjective, Tiling, gram_matrices, whole_features
@@ -181,6 +181,7 @@ class StyleTransfer:
         self.studio = studio
         self._content = content
         self._init = init
+        self._carried = Carried()
         self._reached: _Reached | None = None
 
     def __iter__(self) -> Iterator[Progress]:
@@ -222,6 +223,7 @@ class StyleTransfer:
                 optimizer=studio.preset.optimizer.name,
                 steps=scale.steps,
                 replay=studio.device.type == "cuda" and studio.tiling(scale.size) is None,
+                carried=self._carried,
             ):
                 self._reached = _Reached(scale, initial, iterate)
                 yield iterate

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from styleforge.optimize.adam import STEP_SIZE, Adam
+from styleforge.optimize.parameterization import Parameterization
 from tests.objectives import failing_at, quadratic, recording
 
 CURVATURE = torch.tensor([1.0, 10.0, 100.0]).view(1, 1, 1, 3)
@@ -83,3 +84,37 @@ def test_stays_at_a_minimum() -> None:
     method.step()
     assert method.finite
     torch.testing.assert_close(method.best.point, MINIMUM)
+
+
+def test_moments_of_a_coarser_size_are_the_same_steps_at_the_finer() -> None:
+    """A picture of the coarse size's frequencies alone takes the step that Adam would have."""
+    coarse, fine = (Parameterization(8 * n, 6 * n, exponent=1.0) for n in (1, 2))
+    gradient = torch.rand(1, 3, 8, 6, generator=torch.Generator().manual_seed(0))
+    moved = fine.moved_gradient(coarse, gradient, 1)
+    assert moved.shape == (1, 3, 16, 12)
+    assert moved[..., 8:, :].abs().max() == moved[..., 6:].abs().max() == 0
+    flat = torch.zeros(1, 3, 8, 6), torch.zeros(1, 3, 16, 12)
+    for direction in torch.rand(3, 1, 3, 8, 6, generator=torch.Generator().manual_seed(1)):
+        change = direction * 1e-3
+        before = coarse.image(flat[0] + change) - coarse.image(flat[0])
+        spread = (2 * coarse._scale / fine._scale[:8, :6]) * change
+        after = fine.image(torch.nn.functional.pad(spread, (0, 6, 0, 8))) - fine.image(flat[1])
+        averaged = torch.nn.functional.avg_pool2d(after, 2)
+        assert (averaged - before).norm() < 0.25 * before.norm()  # the same change, enlarged
+        along = (gradient * change).sum(), (moved[..., :8, :6] * spread).sum()
+        torch.testing.assert_close(*along)
+
+
+def test_go_on_from_counts_steps_where_the_coarser_size_had_any() -> None:
+    zero = torch.zeros_like(MINIMUM)
+    first = Adam(quadratic(CURVATURE, MINIMUM), zero, steps=9)
+    for _ in range(4):
+        first.step()
+    known = torch.tensor([1.0, 1.0, 0.0]).view(1, 1, 1, 3)
+    second = Adam(quadratic(CURVATURE, MINIMUM), zero, steps=9)
+    second.go_on_from(first, lambda x, _: x * known)
+    fresh = Adam(quadratic(CURVATURE, MINIMUM), zero, steps=9)
+    second.step()
+    fresh.step()
+    torch.testing.assert_close(second.best.point[..., 2], fresh.best.point[..., 2])
+    assert second._taken_before.flatten().tolist() == [4, 4, 0]

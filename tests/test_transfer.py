@@ -348,3 +348,16 @@ def test_a_studio_gives_each_photo_what_its_own_would(
         alone = style_transfer(content, [(painting, 1.0)], studio.preset, weights=weights)
         shared = finished(studio.transfer(content))
         torch.testing.assert_close(shared, finished(alone), rtol=0, atol=0)
+
+
+def test_adam_goes_on_with_its_moments_at_the_next_size(
+    square: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    preset = shallow(**{**TWO_SCALES, "optimizer": {"name": "adam", "steps": 4}})
+    run = style_transfer(square, [(painting, 1.0)], preset, weights=weights)
+    list(run)
+    assert run._carried.adam is not None
+    width, height = run.scales[0].size
+    before = run._carried.adam._taken_before[0, 0]
+    assert (before[:height, :width] == run.scales[0].steps).all()
+    assert before[height:].sum() == before[:, width:].sum() == 0

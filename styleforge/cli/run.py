@@ -24,9 +24,10 @@ from styleforge.transfer import Progress, StyleTransfer
 
 def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) -> None:
     """Carry a job out to its file; after Ctrl-C, save what there is and exit with 130."""
-    keep_freed_memory()
     torch.backends.cudnn.allow_tf32 = job.precision != "float32"
     transfer = job.start()
+    if transfer.studio.tiling(job.size) is None:
+        keep_freed_memory()  # which takes more of it where pictures are large
     ensure_memory(job.memory, transfer.studio.network, job.size, device=job.device)
     if not quiet:
         _announce(job, transfer, verbose=verbose)

@@ -1,13 +1,15 @@
 """Adam (Kingma and Ba 2015) over one tensor, with the step size cosine-annealed to zero.
 
 The decay does what averaging the iterates does, at no memory: the last steps are small, so the
-result is not one of the noisy points that Adam's constant step would leave behind. As in
-lbfgs.py, all state stays on the device and no step waits for a number.
+result is not one of the noisy points that Adam's constant step would leave behind. The moments
+learned at a coarser size go on at the next. As in lbfgs.py, all state stays on the device and no
+step waits for a number.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -36,9 +38,21 @@ class Adam:
         self._current = self.best.clone()
         self._steps = max(steps, 1)
         self._taken = torch.zeros_like(self.rejected)
+        self._taken_before = torch.zeros_like(self.rejected)
         self._size = start.new_full((), STEP_SIZE)
         self._mean = torch.zeros_like(start)
         self._square = torch.zeros_like(start)
+
+    def go_on_from(self, other: Adam, moved: Callable[[Tensor, int], Tensor]) -> None:
+        """Take over the moments of a run at a coarser size, before the first step.
+
+        ``moved(x, p)`` brings p-th powers of gradients into these coordinates, and leaves 0 where
+        the coarser size has none; there, counting begins anew.
+        """
+        self._mean = moved(other._mean, 1)
+        self._square = moved(other._square, 2)
+        counted = (other._taken + other._taken_before).expand_as(other._mean)
+        self._taken_before = moved(counted, 0)
 
     def step(self) -> None:
         """One step: one evaluation. After a loss that is not finite, back to the best point."""
@@ -54,8 +68,9 @@ class Adam:
         self._size.copy_(torch.where(self.finite, self._size, 0.5 * self._size))
 
     def _change(self) -> Tensor:
-        mean = self._mean / (1 - _BETAS[0] ** self._taken)
-        square = self._square / (1 - _BETAS[1] ** self._taken)
+        taken = self._taken + self._taken_before
+        mean = self._mean / (1 - _BETAS[0] ** taken)
+        square = self._square / (1 - _BETAS[1] ** taken)
         progress = (self._taken / (self._steps + 1)).clamp(max=1)
         size = self._size * 0.5 * (1 + torch.cos(math.pi * progress))
         return size * mean / (square.sqrt() + _EPSILON)

@@ -66,6 +66,23 @@ class Iterate:
         return values
 
 
+@dataclass
+class Carried:
+    """What an optimiser learned at one size, for the next: Adam's moments.
+
+    L-BFGS carries nothing: its pairs (s, y) from the coarser size made the finer one slower.
+    """
+
+    space: Parameterization | None = None
+    adam: Adam | None = None
+
+    def into(self, adam: Adam, space: Parameterization) -> None:
+        """Hand over what there is, and keep this run's for the next size."""
+        if self.adam is not None and self.space is not None:
+            adam.go_on_from(self.adam, partial(space.moved_gradient, self.space))
+        self.space, self.adam = space, adam
+
+
 def minimize(
     objective: Callable[[Tensor], Loss],
     start: Tensor,
@@ -73,20 +90,26 @@ def minimize(
     optimizer: OptimizerName,
     steps: int,
     replay: bool = False,
+    carried: Carried | None = None,
 ) -> Iterator[Iterate]:
     """Yield the start and then one iterate a step, at most ``steps``; the last is the best.
 
     ``start`` is (1, 3, H, W) in [0, 1]. ``replay`` records a step on CUDA, for an objective that
-    waits for nothing. Raises FloatingPointError if the loss of the start is not finite.
+    waits for nothing. ``carried`` is shared by the sizes of a run. Raises FloatingPointError if
+    the loss of the start is not finite.
     """
     height, width = start.shape[2:]
     exponent = SPECTRAL_EXPONENT[optimizer]
     space = Parameterization(height, width, exponent=exponent, device=start.device)
     evaluator = Evaluator(objective, space)
     point = space.coordinates(start)
-    method: LBFGS | Adam = (
-        LBFGS(evaluator, point) if optimizer == "lbfgs" else Adam(evaluator, point, steps=steps)
-    )
+    method: LBFGS | Adam
+    if optimizer == "lbfgs":
+        method = LBFGS(evaluator, point)
+    else:
+        method = Adam(evaluator, point, steps=steps)
+        if carried is not None:
+            carried.into(method, space)
     if not method.finite:
         raise FloatingPointError("the loss of the initial image is not finite")
     take_step = Replayed(method.step) if replay else method.step

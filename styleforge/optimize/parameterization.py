@@ -51,6 +51,20 @@ class Parameterization:
         z = (2 * image.clamp(_EDGE, 1 - _EDGE) - 1).asin()
         return (self._rows @ z @ self._columns.mT) / self._scale
 
+    def moved_gradient(self, coarse: Parameterization, gradient: Tensor, power: int) -> Tensor:
+        """A power of a gradient for the coordinates of a coarser size, for these coordinates.
+
+        Both describe the same low frequencies, so it goes to their place and is scaled as they
+        are; the frequencies that only this size has get 0. The loss is taken as independent of
+        the size.
+        """
+        height, width = gradient.shape[2:]
+        grown = math.sqrt(self._scale.numel() / gradient[0, 0].numel())
+        ratio = self._scale[:height, :width] / (grown * coarse._scale)
+        result = gradient.new_zeros(1, 3, *self._scale.shape)
+        result[..., :height, :width] = gradient * ratio**power
+        return result
+
 
 @lru_cache(maxsize=16)
 def dct_matrix(size: int) -> Tensor:
