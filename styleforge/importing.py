@@ -36,7 +36,7 @@ def import_pytorch_example(path: Path, style: str) -> tuple[ModelInfo, Transform
         raise ModelError(f"{path} is damaged, or holds other things than tensors") from error
     network = TransformerNetwork(TransformerSettings(output="clamp"))
     try:
-        network.load_state_dict(_renamed(state))
+        network.load_state_dict(_renamed(state if isinstance(state, dict) else {}))
     except (RuntimeError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(
             f"{path} is not a network of pytorch/examples' fast_neural_style"

@@ -143,21 +143,22 @@ def load_info(path: Path) -> ModelInfo:
         if fields["format"] > FORMAT:
             raise ModelError(f"{path} was made by a newer styleforge; upgrade to use it")
         return TypeAdapter(ModelInfo).validate_python(fields)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{path} does not describe a network that can be read") from error
 
 
 def load_model(path: Path) -> Model:
     """A model file, on the CPU, ready to be applied. Raises :class:`ModelError`."""
     info = load_info(path)
-    network = build(info.generator, len(info.styles))
+    with torch.device("meta"):  # no memory for what may not be there, and no random numbers
+        network = build(info.generator, len(info.styles))
     expected = {name: tuple(x.shape) for name, x in network.state_dict().items()}
     with safe_open(path, "pt") as file:
         found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
         if found != expected:
             raise ModelError(f"{path} does not hold the weights of the network it describes")
         tensors = {name: file.get_tensor(name) for name in found}
-    network.load_state_dict(tensors)
+    network.to_empty(device="cpu").load_state_dict(tensors)
     network.requires_grad_(False).eval()
     network = network.to(memory_format=torch.channels_last)
     return Model(info, network, path, file_sha256(path))

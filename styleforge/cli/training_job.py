@@ -152,7 +152,7 @@ class TrainingJob:
 def run(request: TrainingRequest, *, quiet: bool, as_json: bool) -> None:
     """Train to the end, or to the first Ctrl-C, which leaves a checkpoint; exit with 130 then."""
     keep_freed_memory()
-    with joined() as processes, StopRequest() as stop:
+    with joined(request.device) as processes, StopRequest() as stop:
         job = TrainingJob(request, processes)
         quiet = quiet or not processes.is_first
         if not quiet:

@@ -43,14 +43,15 @@ class Processes:
 
 
 @contextlib.contextmanager
-def joined() -> Iterator[Processes]:
+def joined(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun started; without torchrun, there is only this one."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield Processes()
         return
-    if torch.cuda.is_available():
+    on_gpus = torch.cuda.is_available() and device != "cpu"
+    if on_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    torch.distributed.init_process_group("nccl" if on_gpus else "gloo")
     try:
         yield Processes(torch.distributed.get_world_size(), torch.distributed.get_rank())
     finally:

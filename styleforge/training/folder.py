@@ -15,6 +15,7 @@ from styleforge.errors import UsageError
 from styleforge.files import write_atomically
 from styleforge.models import ModelInfo, save_model
 from styleforge.output import encode_image
+from styleforge.training.photographs import OWN
 
 FORMAT = 1
 
@@ -23,7 +24,7 @@ class TrainingFolder:
     """``cafe.training/`` beside ``cafe.safetensors``."""
 
     def __init__(self, model: Path) -> None:
-        self.path = model.with_suffix(".training")
+        self.path = model.with_suffix(OWN)
         self.checkpoint = self.path / "last.pt"
         self.best = self.path / "best.safetensors"
         self.log = self.path / "log.jsonl"

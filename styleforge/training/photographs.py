@@ -24,6 +24,9 @@ from styleforge.errors import UsageError
 from styleforge.images import load_pixels, resize
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+OWN = ".training"
+"""Where trainings leave their sheets, which are no photographs."""
+
 VALIDATION_PHOTOS = 8
 ENOUGH = 200
 """A few hundred photographs are enough: a crop is hardly ever seen twice."""
@@ -45,7 +48,11 @@ class Photographs:
         """A twentieth, up to eight, is kept for validation. Raises :class:`UsageError`."""
         if not folder.is_dir():
             raise UsageError(f"no such folder: {folder}")
-        candidates = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        candidates = sorted(
+            path
+            for path in folder.rglob("*")
+            if path.suffix.lower() in SUFFIXES and not path.parent.name.endswith(OWN)
+        )
         readable = [path for path in candidates if _is_image(path)]
         if len(readable) < 2:
             raise UsageError(f"{folder} has {len(readable)} photographs; at least 2 are needed")

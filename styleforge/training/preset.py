@@ -31,7 +31,7 @@ class Schedule(Section):
     steps: Whole = Field(default=10000, ge=1)
     batch: Whole = Field(default=4, ge=1)
     crop: Whole = Field(default=256, ge=32, le=4096)
-    learning_rate: Number = Field(default=1e-3, gt=0)
+    learning_rate: Number = Field(default=1e-3, gt=0, allow_inf_nan=False)
     warm_up: Whole = Field(default=100, ge=0)
     average: Number = Field(default=0.998, ge=0, lt=1)
     validate_every: Whole = Field(default=250, ge=1)

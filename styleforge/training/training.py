@@ -165,13 +165,14 @@ class Training:
         return TrainingProgress(step, loss, validation, is_best, unreadable, "")
 
     def _validate(self) -> LossValues:
-        """Mean loss over the validation photos, or as many textures."""
+        """Mean loss over all validation photos and all styles, or as many textures."""
         batch = self.preset.training.batch
-        count = len(self._crops) or batch
+        photographs = len(self._crops)
+        count = max(photographs, len(self.model.info.styles)) if photographs else batch
         losses = []
         for start in range(0, count, batch):
             numbers = list(range(start, min(start + batch, count)))
-            photos = self._crops[start : start + batch] if len(self._crops) else None
+            photos = self._crops[[n % photographs for n in numbers]] if photographs else None
             losses.append((len(numbers), self.trainer.validate(photos, numbers)))
         terms = zip(*([n / count * term for term in loss] for n, loss in losses), strict=True)
         return LossValues(*map(sum, terms))

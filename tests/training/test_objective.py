@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from styleforge.images import fit_size, resize
+from styleforge.loss_network import loss_network
+from styleforge.losses import Loss, Objective, gram_matrix
+from styleforge.training.objective import BatchObjective
+from styleforge.training.preset import TrainingPreset, TrainingStyle
+from styleforge.vgg import VGG19
+from styleforge.weights import Weights
+
+PRESET = TrainingPreset.model_validate(
+    {
+        "network": {"normalized": False},
+        "content": {"layers": {"conv1_2": 0.5, "conv2_1": 0.5}},
+        "style": {"beta": 10.0, "size": 48, "layers": {"conv1_1": 0.5, "conv2_1": 0.5}},
+        "tv": 3.0,
+    }
+)
+STYLES = [1, 0, 1]
+
+
+@pytest.fixture(scope="module")
+def network(weights: Weights) -> VGG19:
+    return loss_network(weights, PRESET)
+
+
+@pytest.fixture
+def batch_objective(network: VGG19, painting: Tensor, photo: Tensor) -> BatchObjective:
+    return BatchObjective(network, [painting, photo], PRESET)
+
+
+def images(seed: int, count: int = 3) -> Tensor:
+    return torch.rand(count, 3, 32, 40, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def transfer_objective(network: VGG19, photo: Tensor, style: Tensor) -> Objective:
+    """What a transfer of one photo would minimise."""
+    content = network(photo)
+    wanted = network(resize(style, fit_size((style.shape[3], style.shape[2]), PRESET.style.size)))
+    return Objective(
+        network,
+        content_targets={layer: content[layer] for layer in PRESET.content_weights},
+        content_weights=PRESET.content_weights,
+        style_targets={layer: gram_matrix(wanted[layer]) for layer in PRESET.style_weights},
+        style_weights=PRESET.style_weights,
+        tv_weight=PRESET.tv,
+    )
+
+
+def test_a_batch_has_the_mean_of_the_losses_of_single_transfers(
+    batch_objective: BatchObjective, network: VGG19, painting: Tensor, photo: Tensor
+) -> None:
+    photos, pictures = images(0), [painting, photo]
+    together, apart = (images(1).requires_grad_() for _ in range(2))
+    loss = batch_objective(together, photos, torch.tensor(STYLES))
+    single = [
+        transfer_objective(network, photos[i : i + 1], pictures[style])(apart[i : i + 1])
+        for i, style in enumerate(STYLES)
+    ]
+    mean = Loss(*(torch.stack(terms).mean() for terms in zip(*single, strict=True)))
+    assert all(term > 0 for term in loss)
+    torch.testing.assert_close(loss, mean)
+    loss.total.backward()
+    mean.total.backward()
+    torch.testing.assert_close(together.grad, apart.grad, rtol=1e-3, atol=1e-6)
+
+
+def test_each_image_is_held_against_its_own_style(
+    batch_objective: BatchObjective, photo: Tensor
+) -> None:
+    pastiche = resize(photo, fit_size((photo.shape[3], photo.shape[2]), PRESET.style.size))
+    own, other = (batch_objective(pastiche, None, torch.tensor([k])).style for k in (1, 0))
+    assert own < 1e-6 * other
+
+
+def test_a_photo_as_it_is_has_no_content_loss(batch_objective: BatchObjective) -> None:
+    photos = images(0)
+    assert batch_objective(photos, photos, torch.tensor(STYLES)).content == 0
+
+
+def test_without_photos_there_is_no_content_loss(batch_objective: BatchObjective) -> None:
+    pastiches, styles = images(1), torch.tensor(STYLES)
+    without, loss = (batch_objective(pastiches, photos, styles) for photos in (None, images(0)))
+    assert without.content == 0
+    assert without.style.equal(loss.style)
+    torch.testing.assert_close(without.total, without.style + without.tv)
+
+
+def test_the_styles_size_decides_their_gram_matrices(
+    network: VGG19, painting: Tensor, photo: Tensor
+) -> None:
+    losses = []
+    for size in (32, 64):
+        changed: TrainingPreset = PRESET.model_copy(
+            update={"style": PRESET.style.model_copy(update={"size": size})}
+        )
+        objective = BatchObjective(network, [painting, photo], changed)
+        losses.append(objective(images(1), None, torch.tensor(STYLES)).style)
+    assert not losses[0].isclose(losses[1])
+
+
+def test_a_strip_of_a_painting_is_enlarged_until_all_layers_see_it(weights: Weights) -> None:
+    deep = PRESET.model_copy(update={"style": TrainingStyle(size=48, layers={"conv4_1": 1.0})})
+    strip = torch.rand(1, 3, 8, 60)
+    objective = BatchObjective(loss_network(weights, deep), [strip], deep)
+    assert objective(images(1), None, torch.tensor([0, 0, 0])).style > 0
+
+
+def test_targets_have_no_gradient(batch_objective: BatchObjective) -> None:
+    photos = images(0).requires_grad_()
+    batch_objective(images(1).requires_grad_(), photos, torch.tensor(STYLES)).total.backward()
+    assert photos.grad is None
