@@ -67,16 +67,16 @@ def free_memory(device: torch.device) -> int:
 
 
 @contextlib.contextmanager
-def out_of_memory_as_error(size: tuple[int, int]) -> Iterator[None]:
+def out_of_memory_as_error(size: tuple[int, int], *, advice: str = "") -> Iterator[None]:
     """Turn the allocators' failures at this (width, height) into :class:`OutOfMemoryError`."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        half = max(size) // 2
+        advice = advice or f"try --size {max(size) // 2}"
         raise OutOfMemoryError(
-            f"out of memory at {size[0]} x {size[1]} pixels; try --size {half}"
+            f"out of memory at {size[0]} x {size[1]} pixels; {advice}"
         ) from error
 
 

@@ -90,7 +90,7 @@ class Model:
         Raises :class:`UsageError` for a style that the model does not carry.
         """
         names = self.style_names
-        row = torch.zeros(1, len(names))
+        row = torch.zeros(1, len(names), dtype=torch.float64)
         for name, weight in weights.items():
             if name not in names:
                 raise UsageError(
@@ -98,7 +98,7 @@ class Model:
                     f"it has {', '.join(names)}"
                 )
             row[0, names.index(name)] += weight
-        return row / row.sum()
+        return (row / row.sum()).float()
 
 
 def build(
@@ -114,6 +114,8 @@ def check_model_output(path: Path, *, force: bool) -> None:
     """Raise :class:`UsageError` if a model could not be written to ``path``."""
     if path.suffix != SUFFIX:
         raise UsageError(f"{path}: a model's name must end in {SUFFIX}")
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory; name a file")
     if not path.parent.is_dir():
         raise UsageError(f"no such folder: {path.parent}")
     if path.exists() and not force:
@@ -201,6 +203,14 @@ def find_model(name: str) -> tuple[Path, str]:
         f"no model or style {name!r}{suggestion(name, names)}; "
         f"{there} give the path of a {SUFFIX} file"
     )
+
+
+def find_style(name: str) -> Path:
+    """The known model that carries a style. Raises :class:`ModelError`."""
+    for path, info in known_models():
+        if name in [style.name for style in info.styles]:
+            return path
+    return find_model(name)[0]
 
 
 def default_model() -> Path:

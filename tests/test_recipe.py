@@ -13,7 +13,15 @@ from styleforge.errors import UsageError
 from styleforge.images import load_image
 from styleforge.output import save_image
 from styleforge.presets import Preset
-from styleforge.recipe import FORMAT, Input, Recipe, load_recipe, versions
+from styleforge.recipe import (
+    FORMAT,
+    Input,
+    Recipe,
+    StylizeRecipe,
+    load_recipe,
+    parse_recipe,
+    versions,
+)
 from tests.pictures import noise
 
 RECIPE = Recipe(
@@ -27,26 +35,48 @@ RECIPE = Recipe(
     depth=8,
     versions={"styleforge": "0.1.0"},
 )
+STYLIZED = StylizeRecipe(
+    model=Input("models/夜.safetensors", "50"),
+    styles={"cafe": 0.7, "harvest": 0.3},
+    content=Input("photos/Zoë.jpg", "c0"),
+    size=0,
+    strength=0.5,
+    colors="keep",
+    seed=3,
+    device="cpu",
+    depth=16,
+    versions={"styleforge": "0.1.0"},
+)
 HERE = Path("out.png")
+BOTH = pytest.mark.parametrize("recipe", [RECIPE, STYLIZED], ids=["transfer", "stylize"])
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, replace(RECIPE, init=None, depth=16, device="cuda")])
-def test_json_round_trip(recipe: Recipe) -> None:
-    assert Recipe.from_json(recipe.to_json(), HERE) == recipe
+@pytest.mark.parametrize(
+    "recipe", [RECIPE, replace(RECIPE, init=None, depth=16, device="cuda"), STYLIZED]
+)
+def test_json_round_trip(recipe: Recipe | StylizeRecipe) -> None:
+    assert parse_recipe(recipe.to_json(), HERE) == recipe
 
 
-def test_json_is_one_line_of_ascii_under_the_tools_name() -> None:
-    text = RECIPE.to_json()
+@BOTH
+def test_json_is_one_line_of_ascii_under_the_tools_name(recipe: Recipe | StylizeRecipe) -> None:
+    text = recipe.to_json()
     assert text.isascii()
     assert "\n" not in text
     assert list(json.loads(text)) == ["styleforge"]
-    assert json.loads(text)["styleforge"] == RECIPE.to_dict()
+    assert json.loads(text)["styleforge"] == recipe.to_dict()
 
 
+@BOTH
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])
-def test_a_file_holds_its_recipe(tmp_path: Path, name: str) -> None:
-    save_image(tmp_path / name, torch.rand(1, 3, 40, 48), recipe=RECIPE.to_json())
-    assert load_recipe(tmp_path / name) == RECIPE
+def test_a_file_holds_its_recipe(tmp_path: Path, name: str, recipe: Recipe | StylizeRecipe) -> None:
+    save_image(tmp_path / name, torch.rand(1, 3, 40, 48), recipe=recipe.to_json())
+    assert load_recipe(tmp_path / name) == recipe
+
+
+def test_a_picture_of_one_pixel_holds_its_recipe(tmp_path: Path) -> None:
+    save_image(tmp_path / "a.png", torch.rand(1, 3, 1, 1), recipe=STYLIZED.to_json())
+    assert load_recipe(tmp_path / "a.png") == STYLIZED
 
 
 def test_an_input_is_named_and_hashed(tmp_path: Path) -> None:
@@ -55,8 +85,8 @@ def test_an_input_is_named_and_hashed(tmp_path: Path) -> None:
     assert Input.of(picture, 0.5) == Input(str(tmp_path / "a.png"), picture.sha256, 0.5)
 
 
-def without(key: str) -> dict[str, Any]:
-    fields = RECIPE.to_dict()
+def without(key: str, recipe: Recipe | StylizeRecipe = RECIPE) -> dict[str, Any]:
+    fields = recipe.to_dict()
     del fields[key]
     return fields
 
@@ -75,18 +105,25 @@ def without(key: str) -> dict[str, Any]:
         json.dumps({"styleforge": without("format")}),
         json.dumps({"styleforge": {**RECIPE.to_dict(), "more": 1}}),
         json.dumps({"styleforge": {**RECIPE.to_dict(), "styles": [{"path": "a"}]}}),
+        json.dumps({"styleforge": {**RECIPE.to_dict(), "kind": "stylize"}}),
+        json.dumps({"styleforge": {**RECIPE.to_dict(), "kind": "video"}}),
+        json.dumps({"styleforge": without("model", STYLIZED)}),
+        json.dumps({"styleforge": without("kind", STYLIZED)}),
+        json.dumps({"styleforge": {**STYLIZED.to_dict(), "model": "m"}}),
+        json.dumps({"styleforge": {**STYLIZED.to_dict(), "more": 1}}),
     ],
 )
 def test_what_is_no_recipe(text: str) -> None:
     with pytest.raises(UsageError) as caught:
-        Recipe.from_json(text, HERE)
+        parse_recipe(text, HERE)
     assert str(caught.value) == "out.png holds no styleforge recipe"
 
 
-def test_a_recipe_of_a_newer_version() -> None:
-    newer = {**RECIPE.to_dict(), "format": FORMAT + 1, "unheard of": 1}
+@BOTH
+def test_a_recipe_of_a_newer_version(recipe: Recipe | StylizeRecipe) -> None:
+    newer = {**recipe.to_dict(), "format": FORMAT + 1, "unheard of": 1}
     with pytest.raises(UsageError) as caught:
-        Recipe.from_json(json.dumps({"styleforge": newer}), HERE)
+        parse_recipe(json.dumps({"styleforge": newer}), HERE)
     assert str(caught.value) == "out.png was made by a newer styleforge; upgrade to read it"
 
 

@@ -162,12 +162,13 @@ class Job:
 
     def check_inputs(self, recipe: Recipe) -> None:
         """Raise :class:`UsageError` where an input is not the one that the recipe was made from."""
+        options = ["--content", *(["--style"] * len(recipe.styles)), "--init"]
         used = [recipe.content, *recipe.styles, *([recipe.init] if recipe.init else [])]
-        for picture, expected in zip(self.inputs, used, strict=True):
+        for picture, expected, option in zip(self.inputs, used, options, strict=False):
             if picture.sha256 != expected.sha256:
                 raise UsageError(
                     f"{picture.path} is not the file the picture was made from (its SHA-256 "
-                    "differs); name the right one with --content or --style"
+                    f"differs); name the right one with {option}"
                 )
 
     @property

@@ -46,9 +46,10 @@ def memory_size(text: str) -> int | None:
     if not text:
         return None
     match = re.fullmatch(r"(\d+\.?\d*)([mg])(i?b)?", text.strip().lower())
-    if match is None or not float(match[1]):
+    size = int(float(match[1]) * _UNITS[match[2]]) if match else 0
+    if not size:
         raise UsageError(f"--memory is a size such as 8GiB or 500MiB (not {text!r})")
-    return int(float(match[1]) * _UNITS[match[2]])
+    return size
 
 
 def picture_size(text: str) -> tuple[int, int]:

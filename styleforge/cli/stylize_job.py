@@ -18,7 +18,7 @@ from styleforge.devices import describe, out_of_memory_as_error, pick_device
 from styleforge.errors import ModelError, UsageError
 from styleforge.estimate import available_memory, working_memory
 from styleforge.images import Picture, fit_size, load_image, resize
-from styleforge.models import Model, default_model, find_model, load_model
+from styleforge.models import Model, default_model, find_model, find_style, load_model
 from styleforge.networks.settings import TextureSettings
 from styleforge.output import Depth, check_output, encode_image, save_image
 from styleforge.recipe import Input, StylizeRecipe, versions
@@ -164,7 +164,7 @@ def _chosen_model(request: StylizeRequest) -> tuple[Model, dict[str, float]]:
     if request.model is not None:
         path, named = find_model(request.model)
     elif request.styles:
-        path, _ = find_model(next(iter(request.styles)))
+        path = find_style(next(iter(request.styles)))
     else:
         path = default_model()
     model = load_model(path)

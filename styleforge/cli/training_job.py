@@ -67,19 +67,19 @@ class TrainingJob:
 
     def __init__(self, request: TrainingRequest, processes: Processes) -> None:
         self.request = request
-        self.preset = request.preset
         self.folder = TrainingFolder(request.output)
         self._check_outputs()
         _check_styles(request)
         self.processes = processes
         self.device = pick_device(own_device(request.device, processes))
-        self.photographs = _photographs(request)
         pictures = [load_image(path) for _, path in request.styles]
         self.pictures = pictures
         names = [name for name, _ in request.styles]
         new = [ModelStyle.of(name, picture) for name, picture in zip(names, pictures, strict=True)]
         self.first_style: int | None = None
         self.model = self._model(new)
+        self.preset = request.preset.model_copy(update={"generator": self.model.info.generator})
+        self.photographs = _photographs(self.preset, request.data)
 
     def start(self) -> Training:
         """The training, ready to iterate over, from its beginning or from a checkpoint."""
@@ -115,14 +115,13 @@ class TrainingJob:
         }
         if self.first_style:
             recipe["added_to"] = self.model.info.recipe
-        return self.model.info.model_copy(
-            update={"recipe": recipe, "licence": self.request.licence}
-        )
+        licence = self.request.licence or self.model.info.licence
+        return self.model.info.model_copy(update={"recipe": recipe, "licence": licence})
 
     def _model(self, new: list[ModelStyle]) -> Model:
         if self.request.add_to is None:
-            torch.manual_seed(self.preset.seed)
-            info = ModelInfo(generator=self.preset.generator, styles=new)
+            torch.manual_seed(self.request.preset.seed)
+            info = ModelInfo(generator=self.request.preset.generator, styles=new)
             return Model(info, build(info.generator, len(new)), self.request.output)
         path, _ = find_model(self.request.add_to)
         model = load_model(path)
@@ -157,7 +156,9 @@ def run(request: TrainingRequest, *, quiet: bool, as_json: bool) -> None:
         quiet = quiet or not processes.is_first
         if not quiet:
             _announce(job)
-        with out_of_memory_as_error((job.preset.training.crop,) * 2):
+        with out_of_memory_as_error(
+            (job.preset.training.crop,) * 2, advice="use a smaller --batch or --crop"
+        ):
             training = job.start()
             if processes.is_first:
                 job.folder.path.mkdir(exist_ok=True)
@@ -284,7 +285,7 @@ def plan(request: TrainingRequest) -> None:
     _announce(job, file=sys.stdout)
     training = job.start()
     left = job.preset.training.steps - training.trainer.step_count
-    next(iter(training))  # the first also warms up
+    next(iter(training), None)  # the first also warms up
     started = time.perf_counter()
     taken = sum(1 for _ in itertools.islice(training, _PROBE_STEPS))
     seconds = (time.perf_counter() - started) / max(taken, 1)
@@ -321,14 +322,14 @@ def _together(processes: Processes) -> str:
     return f", {processes.count} processes" if processes.count > 1 else ""
 
 
-def _photographs(request: TrainingRequest) -> Photographs | None:
+def _photographs(preset: TrainingPreset, data: Path | None) -> Photographs | None:
     """None for textures, which need none."""
-    generator = request.preset.generator
+    generator = preset.generator
     if isinstance(generator, TextureSettings) and not generator.content:
         return None
-    if request.data is None:
+    if data is None:
         raise UsageError("say with --data where photographs to learn from are")
-    return Photographs.find(request.data)
+    return Photographs.find(data)
 
 
 def _check_styles(request: TrainingRequest) -> None:

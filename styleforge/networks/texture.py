@@ -121,4 +121,13 @@ def _shrunk(image: Tensor, like: Tensor) -> Tensor:
 def _normalization(channels: int, settings: TextureSettings) -> nn.Module:
     if settings.normalization == "batch":
         return nn.BatchNorm2d(channels)
-    return nn.InstanceNorm2d(channels, affine=True)
+    return _InstanceNorm2d(channels, affine=True)
+
+
+class _InstanceNorm2d(nn.InstanceNorm2d):
+    """torch's own, which refuses the single position that a tiny texture has at its coarsest."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2:].numel() > 1:
+            return super().forward(x)
+        return super().forward(x.expand(-1, -1, 1, 2))[..., :1]

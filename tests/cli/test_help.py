@@ -26,9 +26,26 @@ def test_help_begins_with_examples(command: Command, flag: str) -> None:
             "transfer",
             "-o -p -s -n -d -f -q -v --output --preset --size --steps --optimizer --init --alpha "
             "--beta --tv --content-layer --style-layer --pooling --weights --seed --device "
-            "--save-every --force --quiet --verbose --json --dry-run --depth",
+            "--save-every --force --quiet --verbose --json --dry-run --depth --precision --memory",
         ),
-        ("rerun", "-o --content --style --device --force --quiet --json"),
+        (
+            "stylize",
+            "-m -o -s -d -f -q --style --model --output --size --strength --colors --seed "
+            "--device --memory --depth --force --quiet --json",
+        ),
+        (
+            "train",
+            "-o -p -n -d -f -q --style --output --data --preset --steps --batch --crop --beta "
+            "--style-size --add-to --seed --workers --licence --device --resume --force --quiet "
+            "--json --dry-run",
+        ),
+        (
+            "texture",
+            "-m -o -s -d -f -q --model --output --size --tile --seed --device --depth --force "
+            "--quiet",
+        ),
+        ("rerun", "-o --content --style --init --model --device --force --quiet --json"),
+        ("models", "info import"),
         ("info", "--json"),
         ("calibrate", "-o --weights --force"),
         ("presets", "show"),
@@ -46,7 +63,8 @@ def test_version(command: Command) -> None:
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
-        ("styleforge tra", {"transfer"}),
+        ("styleforge tra", {"transfer", "train"}),
+        ("styleforge models i", {"info", "import"}),
         ("styleforge transfer --content", {"--content-layer"}),
         ("styleforge presets s", {"show"}),
     ],

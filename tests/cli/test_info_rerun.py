@@ -4,16 +4,19 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import torch
 import yaml
 
 from styleforge.cli import job as job_module
 from styleforge.images import load_image
 from styleforge.output import save_image
-from styleforge.recipe import load_recipe
+from styleforge.recipe import Input, Recipe, load_recipe
 from styleforge.weights import Weights
 from tests.cli.conftest import Command
+from tests.cli.test_models import write_model
 from tests.pictures import noise
 
 
@@ -92,13 +95,15 @@ def test_rerun_ignores_the_environment(
     assert Path("again.png").read_bytes() == made.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["c.png", "s.png"])
-def test_rerun_refuses_a_changed_input(made: Path, command: Command, name: str) -> None:
+@pytest.mark.parametrize(("name", "option"), [("c.png", "--content"), ("s.png", "--style")])
+def test_rerun_refuses_a_changed_input(
+    made: Path, command: Command, name: str, option: str
+) -> None:
     noise(48, 40, seed=9).save(name)
     done = command("rerun", made, "-o", "again.png")
     assert done.err == (
         f"Error: {name} is not the file the picture was made from (its SHA-256 differs); "
-        "name the right one with --content or --style\n"
+        f"name the right one with {option}\n"
     )
     assert done.code == 2
     assert not Path("again.png").exists()
@@ -110,14 +115,40 @@ def test_rerun_of_inputs_that_have_moved(made: Path, command: Command) -> None:
     Path("s.png").rename("photos/cafe.png")
     done = command("rerun", made, "-o", "again.png")
     assert done.err == (
-        "Error: out.png was made from c.png, which is not there; "
-        "say where it is with --content or --style\n"
+        "Error: out.png was made from c.png, which is not there; say where it is with --content\n"
     )
     assert done.code == 2
+    done = command("rerun", made, "-o", "again.png", "--content", "photos/cat.png")
+    assert done.err == (
+        "Error: out.png was made from s.png, which is not there; say where it is with --style\n"
+    )
     moved = ("--content", "photos/cat.png", *("--style", "photos/cafe.png") * 2)
     assert command("rerun", made, "-o", "again.png", *moved).code == 0
     assert torch.equal(load_image("again.png").pixels, load_image(made).pixels)
     assert load_recipe(Path("again.png")).content.path == "photos/cat.png"
+
+
+def test_rerun_of_an_initial_image_that_has_moved(transfer: Command, command: Command) -> None:
+    noise(60, 50, seed=5).save("i.png")
+    assert transfer("--init", "i.png", "-o", "out.png").code == 0
+    Path("i.png").rename("j.png")
+    done = command("rerun", "out.png", "-o", "again.png")
+    assert done.err == (
+        "Error: out.png was made from i.png, which is not there; say where it is with --init\n"
+    )
+    assert done.code == 2
+    assert command("rerun", "out.png", "-o", "again.png", "--init", "j.png").code == 0
+    assert torch.equal(load_image("again.png").pixels, load_image("out.png").pixels)
+    recipe = load_recipe(Path("again.png"))
+    assert isinstance(recipe, Recipe)
+    assert recipe.init == Input("j.png", load_image("j.png").sha256)
+    assert recipe.settings["init"] == "j.png"
+    done = command("rerun", "out.png", "-o", "and_again.png", "--init", "s.png")
+    assert done.err == (
+        "Error: s.png is not the file the picture was made from (its SHA-256 differs); "
+        "name the right one with --init\n"
+    )
+    assert done.code == 2
 
 
 def test_rerun_wants_as_many_styles(made: Path, command: Command) -> None:
@@ -154,3 +185,91 @@ def test_a_recipe_with_settings_that_are_none(made: Path, command: Command) -> N
     done = command("rerun", "edited.png", "-o", "again.png")
     assert done.err == "Error: edited.png: tvv: unknown key (did you mean tv?)\n"
     assert done.code == 2
+
+
+@pytest.fixture
+def stylized(folder: Path, command: Command) -> Path:
+    """A picture by a trained network, p.tif, with every setting away from its default."""
+    write_model(folder / "m.safetensors")
+    mixture = ("--style", "cafe:0.7", "--style", "harvest:0.3")
+    settings = ("--strength", "0.8", "--colors", "keep", "-s", "40", "--depth", "16")
+    done = command("stylize", "c.png", "-m", "m.safetensors", *mixture, *settings, "-o", "p.tif")
+    assert done.code == 0
+    return Path("p.tif")
+
+
+def test_info_of_a_stylized_picture(stylized: Path, command: Command) -> None:
+    shown = yaml.safe_load(command("info", stylized).text)
+    assert shown == load_recipe(stylized).to_dict()
+    assert list(shown)[:3] == ["model", "styles", "content"]
+    assert shown["model"]["path"] == "m.safetensors"
+    assert shown["styles"] == {"cafe": 0.7, "harvest": 0.3}
+    assert (shown["strength"], shown["colors"], shown["size"]) == (0.8, "keep", 40)
+    assert command("info", "--json", stylized).json == {"styleforge": shown}
+
+
+def test_rerun_of_a_stylized_picture_writes_the_same_bytes(
+    stylized: Path, command: Command
+) -> None:
+    done = command("rerun", stylized, "-o", "again.tif")
+    assert done.code == 0
+    assert done.err.startswith("Saved again.tif (40 x 33) in ")
+    assert done.err.endswith("\nmodel m, style cafe:0.7, harvest:0.3\n")
+    assert Path("again.tif").read_bytes() == stylized.read_bytes()
+    report = command("rerun", stylized, "-o", "and_again.tif", "--json", "-q").json
+    assert report["output"] == "and_again.tif"
+    assert report["styles"] == {"cafe": 0.7, "harvest": 0.3}
+
+
+def test_rerun_of_a_stylized_picture_refuses_other_inputs(stylized: Path, command: Command) -> None:
+    write_model(Path("other.safetensors"), seed=1)
+    done = command("rerun", stylized, "-o", "again.tif", "--model", "other.safetensors")
+    assert done.err == (
+        "Error: other.safetensors is not the model that the picture was made with\n"
+    )
+    assert done.code == 4
+    done = command("rerun", stylized, "-o", "again.tif", "--content", "s.png")
+    assert done.err == (
+        "Error: s.png is not the file the picture was made from (its SHA-256 differs); "
+        "name the right one with --content\n"
+    )
+    assert done.code == 2
+    assert not Path("again.tif").exists()
+
+
+def test_rerun_of_a_stylized_picture_whose_inputs_have_moved(
+    stylized: Path, command: Command
+) -> None:
+    Path("moved").mkdir()
+    for name, option in (("c.png", "--content"), ("m.safetensors", "--model")):
+        Path(name).rename(f"moved/{name}")
+        done = command("rerun", stylized, "-o", "again.tif")
+        assert done.err == (
+            f"Error: p.tif was made from {name}, which is not there; "
+            f"say where it is with {option}\n"
+        )
+        assert done.code == 2
+        Path(f"moved/{name}").rename(name)
+    Path("c.png").rename("moved/c.png")
+    Path("m.safetensors").rename("moved/m.safetensors")
+    moved = ("--content", "moved/c.png", "--model", "moved/m.safetensors")
+    assert command("rerun", stylized, "-o", "again.tif", *moved).code == 0
+    assert np.array_equal(tifffile.imread("again.tif"), tifffile.imread(stylized))
+    recipe = load_recipe(Path("again.tif"))
+    assert (recipe.content.path, recipe.model.path) == ("moved/c.png", "moved/m.safetensors")
+
+
+def test_rerun_of_a_stylized_picture_never_replaces_its_photo(
+    stylized: Path, command: Command
+) -> None:
+    done = command("rerun", stylized, "-o", "c.png", "-f")
+    assert done.err == "Error: c.png is one of the inputs; choose another output\n"
+    assert done.code == 2
+
+
+def test_a_stylized_picture_can_be_stylized_again(stylized: Path, command: Command) -> None:
+    done = command("stylize", stylized, "-m", "m.safetensors", "-o", "twice.png")
+    assert done.code == 0
+    assert load_recipe(Path("twice.png")).content.path == "p.tif", "the last recipe counts"
+    assert command("rerun", "twice.png", "-o", "thrice.png").code == 0
+    assert Path("thrice.png").read_bytes() == Path("twice.png").read_bytes()

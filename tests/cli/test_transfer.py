@@ -375,6 +375,34 @@ def test_the_default_preset_is_painterly(command: Command, jobs: list[Job]) -> N
     assert jobs[0].size == (512, 427)
 
 
+def test_precision_and_memory_by_option_and_by_environment(
+    transfer: Command, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transfer("-d", "cpu")
+    transfer("-d", "cpu", "--precision", "float32", "--memory", "2GiB")
+    monkeypatch.setenv("STYLEFORGE_PRECISION", "float32")
+    monkeypatch.setenv("STYLEFORGE_MEMORY", "2GiB")
+    transfer("-d", "cpu")
+    usual, by_option, by_environment = (job.request for job in jobs)
+    assert (usual.precision, usual.memory) == ("auto", None)
+    assert by_option == by_environment
+    assert (by_option.precision, by_option.memory) == ("float32", 2**31)
+    assert [job.precision for job in jobs] == ["float32"] * 3, "on a CPU there is no other"
+
+
+@pytest.mark.parametrize(
+    ("precision", "message"),
+    [
+        ("bf16", "--precision bf16 needs a CUDA GPU; use --precision float32"),
+        ("tf32", "--precision tf32 needs a CUDA GPU; use --precision float32"),
+        ("half", "unknown precision 'half'; use auto, float32, tf32, bf16"),
+    ],
+)
+def test_a_precision_that_a_cpu_has_not(transfer: Command, precision: str, message: str) -> None:
+    done = transfer("-d", "cpu", "--precision", precision)
+    assert (done.code, done.err) == (2, f"Error: {message}\n")
+
+
 def test_layers_replace_the_presets(transfer: Command, jobs: list[Job]) -> None:
     transfer(
         *("--content-layer", "relu3_1"),

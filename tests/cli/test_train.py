@@ -1,0 +1,570 @@
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from styleforge.cli import training_job
+from styleforge.cli.training_job import TrainingRequest, _Record
+from styleforge.images import load_image
+from styleforge.models import load_info, load_model
+from styleforge.networks.settings import TextureSettings
+from styleforge.training.folder import TrainingFolder
+from styleforge.training.preset import training_presets
+from styleforge.training.trainer import Trainer
+from styleforge.training.training import TrainingProgress
+from styleforge.weights import Weights
+from tests.cli.conftest import Command
+from tests.cli.test_models import TINY, TINY_TEXTURE, write_model
+from tests.pictures import noise, opened
+
+PRESET = """
+generator: {kind: transformer, width: 2, blocks: 1, kernel: 3}
+network: {normalized: false}
+content: {layers: {conv2_1: 1.0}}
+style: {beta: 10, size: 48, layers: {conv1_1: 1.0}}
+training: {steps: 4, batch: 2, crop: 32, learning_rate: 0.01, warm_up: 1, validate_every: 2}
+"""
+TEXTURE = """
+generator: {kind: texture, scales: 2, width: 2}
+network: {normalized: false}
+content: {alpha: 0, layers: {conv1_1: 1.0}}
+style: {beta: 10, size: 48, layers: {conv1_1: 1.0}}
+training: {steps: 2, batch: 2, crop: 32, validate_every: 1}
+"""
+FILES = {"best.safetensors", "last.pt", "log.jsonl", "loss.png", "sheet.jpg"}
+MODEL = Path("m.safetensors")
+KEPT = Path("m.training")
+
+
+@pytest.fixture
+def bare(
+    folder: Path, command: Command, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> Command:
+    """``bare(...)``: styleforge train, with t.yaml, x.yaml (a texture's) and photos/ in place."""
+    monkeypatch.setattr(training_job, "load_weights", lambda _: weights)
+    (folder / "t.yaml").write_text(PRESET)
+    (folder / "x.yaml").write_text(TEXTURE)
+    below = folder / "photos" / "below"
+    below.mkdir(parents=True)
+    for seed in range(4):
+        noise(48, 40, seed=seed).save(below.parent / f"{seed}.png")
+    noise(40, 44, seed=5).save(below / "5.JPG")
+    (below / "text.jpg").write_bytes(b"this is not a photo")
+    (below / "notes.txt").write_text("")
+    return lambda *options: command("train", *options)
+
+
+@pytest.fixture
+def train(bare: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """``train("--force")``: s.png into m.safetensors, by the quick preset, without its plot."""
+    monkeypatch.setattr(TrainingFolder, "draw", lambda _: None)
+    usual = ("--style", "s.png", "--data", "photos", "-p", "t.yaml", "-o", MODEL)
+    return lambda *options: bare(*usual, *options)
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def log(folder: Path = KEPT) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def same_weights(first: Path, second: Path) -> bool:
+    one, other = load_file(first), load_file(second)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def after_step(number: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
+    add = _Record.add
+
+    def add_and_act(record: _Record, progress: TrainingProgress) -> None:
+        add(record, progress)
+        if progress.step == number:
+            action()
+
+    monkeypatch.setattr(_Record, "add", add_and_act)
+
+
+def send(*numbers: signal.Signals) -> Callable[[], None]:
+    def action() -> None:
+        for number in numbers:
+            os.kill(os.getpid(), number)
+
+    return action
+
+
+def test_a_training_from_photographs_to_a_stylized_photo(
+    folder: Path, bare: Command, command: Command
+) -> None:
+    before = names(folder)
+    done = bare(
+        *("--style", "night-cafe=s.png", "--data", "photos", "-p", "t.yaml", "-o", MODEL),
+        *("--licence", "CC0"),
+    )
+    assert (done.code, done.out) == (0, b"")
+    lines = done.err.splitlines()
+    parameters = sum(x.numel() for x in load_file(MODEL).values())
+    assert lines[:4] == [
+        "style    night-cafe: s.png",
+        "data     4 photographs to learn from, 1 to check with, 1 files that are not images",
+        "         200 or more would be better",
+        f"network  transformer, {parameters} parameters; 4 steps of 2 crops of 32 pixels",
+    ]
+    assert lines[4].startswith("device   cpu (")
+    number = r"[\d.e+-]+"
+    for step, line in zip((2, 4), lines[5:7], strict=True):
+        assert re.fullmatch(
+            rf"step {step}: validation loss {number} \(content {number}, style {number}\), "
+            rf"{number} images/s(, the best so far)?",
+            line,
+        )
+    assert re.fullmatch(r"Saved m.safetensors after 4 steps in \d+ s", lines[7])
+    assert lines[8:] == ["log, plot and sheet are in m.training"]
+
+    assert names(folder) - before == {MODEL.name, KEPT.name}
+    assert names(KEPT) == FILES
+    assert [record["step"] for record in log()] == [2, 4]
+    assert log()[0]["best"] is True
+    assert log()[0]["loss"].keys() == log()[0]["validation"].keys()
+    assert opened((KEPT / "loss.png").read_bytes()).format == "PNG"
+    sheet = opened((KEPT / "sheet.jpg").read_bytes())
+    assert (sheet.format, sheet.width > 2 * 256) == ("JPEG", True), "a photo and its pastiche"
+
+    info = load_info(MODEL)
+    assert info.generator == TINY
+    assert [style.name for style in info.styles] == ["night-cafe"]
+    assert info.styles[0].sha256 == load_image("s.png").sha256
+    assert info.licence == "CC0"
+    assert info.recipe["preset"] == "t.yaml"
+    assert info.recipe["settings"]["training"]["steps"] == 4
+    assert (info.recipe["photographs"], info.recipe["processes"]) == (4, 1)
+
+    done = command("stylize", "c.png", "-m", MODEL)
+    assert done.code == 0
+    assert opened(Path("c_night-cafe.png").read_bytes()).size == (48, 40)
+
+
+def test_the_model_is_the_best_of_all_validations(train: Command) -> None:
+    train("--steps", "6")
+    best = min(log(), key=lambda record: record["validation"]["total"])
+    assert same_weights(MODEL, KEPT / "best.safetensors")
+    assert load_info(MODEL).recipe["steps"] == best["step"]
+
+
+def test_quiet_prints_nothing(train: Command) -> None:
+    done = train("-q")
+    assert (done.code, done.out, done.err) == (0, b"", "")
+    assert MODEL.is_file()
+
+
+def test_json_is_one_object_on_one_line(train: Command) -> None:
+    report = train("--json", "-q").json
+    assert report.pop("seconds") >= 0
+    assert report.pop("validation") == min(record["validation"]["total"] for record in log())
+    assert report == {"output": "m.safetensors", "steps": 4, "styles": ["s"]}
+
+
+def test_the_same_training_makes_the_same_weights(train: Command) -> None:
+    train()
+    MODEL.rename("first.safetensors")
+    train("-f")
+    assert same_weights(MODEL, Path("first.safetensors"))
+    train("-f", "--seed", "1")
+    assert not same_weights(MODEL, Path("first.safetensors"))
+
+
+def test_files_that_cannot_be_read_are_passed_over_and_counted(train: Command) -> None:
+    whole = Path("photos/1.png").read_bytes()
+    for name in ("1.png", "2.png"):
+        Path("photos", name).write_bytes(whole[:2000])
+    done = train()
+    assert done.code == 0
+    assert "1 files that are not images" in done.err
+    assert log()[-1]["unreadable"] > 0
+
+
+def test_nothing_is_overwritten_without_force(train: Command) -> None:
+    train()
+    before = {path: path.read_bytes() for path in (MODEL, *KEPT.iterdir())}
+    done = train()
+    assert done.err == "Error: m.safetensors exists; use --force to overwrite it\n"
+    assert done.code == 2
+    assert {path: path.read_bytes() for path in (MODEL, *KEPT.iterdir())} == before
+    MODEL.unlink()
+    done = train()
+    assert done.err == (
+        "Error: m.training holds a training; use --resume to go on with it or --force to start "
+        "anew\n"
+    )
+    assert done.code == 2
+    assert train("--force", "--steps", "2").code == 0
+    assert [record["step"] for record in log()] == [2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", [1, 2])
+def test_an_interrupted_training_goes_on_to_the_same_result(
+    train: Command, monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals
+) -> None:
+    train("-o", "whole.safetensors")
+    with monkeypatch.context() as patch:
+        after_step(step, patch, send(number))
+        done = train()
+    assert done.code == 130
+    assert done.err.endswith(f"\nInterrupted at step {step}: --resume goes on from there\n")
+    assert not MODEL.exists()
+    assert (KEPT / "last.pt").is_file()
+    done = train("--resume")
+    assert done.code == 0
+    assert "\nSaved m.safetensors after 4 steps in " in done.err
+    assert same_weights(MODEL, Path("whole.safetensors"))
+    losses = [
+        [(record["step"], record["validation"], record["best"]) for record in log(folder)]
+        for folder in (KEPT, Path("whole.training"))
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_a_killed_training_goes_on_from_its_last_checkpoint(
+    train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train("-o", "whole.safetensors", "-n", "5")
+    with monkeypatch.context() as patch:
+        after_step(3, patch, send(signal.SIGINT, signal.SIGINT))
+        done = train("-n", "5")
+    assert done.code == 130
+    assert train("--resume", "-n", "5").code == 0
+    assert same_weights(MODEL, Path("whole.safetensors"))
+    assert [record["step"] for record in log()] == [2, 4, 5]
+
+
+def test_a_training_killed_before_its_checkpoint_logs_no_step_twice(
+    train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = TrainingFolder.save_checkpoint
+
+    def save_the_first(folder: TrainingFolder, state: dict[str, Any]) -> None:
+        if folder.checkpoint.exists():
+            raise KeyboardInterrupt
+        save(folder, state)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingFolder, "save_checkpoint", save_the_first)
+        assert train().code == 130
+    assert [record["step"] for record in log()] == [2, 4]
+    assert train("--resume").code == 0
+    assert [record["step"] for record in log()] == [2, 4]
+
+
+def test_an_interruption_in_the_photos_own_folder_can_be_resumed(
+    train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training's own sheet and plot are no photographs."""
+    with monkeypatch.context() as patch:
+        after_step(3, patch, send(signal.SIGINT))
+        assert train("-o", "photos/m.safetensors").code == 130
+    assert train("-o", "photos/m.safetensors", "--resume").code == 0
+
+
+def test_a_finished_training_can_be_resumed(train: Command) -> None:
+    train()
+    before = MODEL.read_bytes()
+    MODEL.unlink()
+    assert train("--resume").code == 0
+    assert MODEL.read_bytes() == before
+    done = train("--resume", "--dry-run")
+    assert done.code == 0
+    assert done.text.splitlines()[-1].startswith("takes    0 steps, about 0 s")
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        (("--beta", "11"), "settings"),
+        (("-n", "9"), "settings"),
+        (("--style", "c.png"), "styles"),
+        (("--data", "others"), "photographs"),
+        (("--seed", "1", "--data", "others"), "settings and photographs"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_another_training_is_not_resumed(
+    folder: Path, train: Command, options: tuple[str, ...], what: str
+) -> None:
+    train()
+    before = (KEPT / "last.pt").read_bytes()
+    (folder / "others").mkdir()
+    for seed in range(3):
+        noise(48, 40, seed=seed).save(folder / "others" / f"other{seed}.png")
+    done = train("--resume", *options)
+    assert done.err.endswith(
+        f"\nError: the checkpoint was made with other {what}; "
+        "resume with the same, or start anew with --force\n"
+    )
+    assert done.code == 2
+    assert (KEPT / "last.pt").read_bytes() == before
+
+
+def test_a_checkpoint_that_is_missing_or_damaged(folder: Path, train: Command) -> None:
+    done = train("--resume", "-q")
+    assert done.err == "Error: nothing to resume: m.training/last.pt does not exist\n"
+    assert (done.code, KEPT.exists()) == (2, False)
+    KEPT.mkdir()
+    (KEPT / "last.pt").write_bytes(b"junk")
+    done = train("--resume", "-q")
+    assert done.err == "Error: m.training/last.pt is damaged; start anew with --force\n"
+    torch.save({"format": 2}, KEPT / "last.pt")
+    done = train("--resume", "-q")
+    assert done.err == "Error: m.training/last.pt was made by a newer styleforge; upgrade it\n"
+    assert done.code == 2
+    assert names(folder) & {MODEL.name, KEPT.name} == {KEPT.name}
+
+
+def test_several_styles_in_one_network(train: Command) -> None:
+    noise(40, 48, seed=9).save("b.png")
+    assert train("--style", "second=b.png").code == 0
+    model = load_model(MODEL)
+    assert model.style_names == ["s", "second"]
+    scale = load_file(MODEL)["encoder.0.normalization.scale"]
+    assert scale.shape == (2, 2)
+    assert not torch.equal(scale[0], scale[1])
+
+
+def test_an_added_style_leaves_the_others_as_they_are(
+    folder: Path, train: Command, command: Command
+) -> None:
+    write_model(folder / "two.safetensors")
+    assert train("--add-to", "two.safetensors", "--style", "third=c.png").code == 0
+    before, after = load_file("two.safetensors"), load_file(MODEL)
+    assert before.keys() == after.keys()
+    for name, old in before.items():
+        new = after[name]
+        if "normalization" in name:
+            assert torch.equal(new[:2], old)
+            assert not torch.equal(new[2], old.mean(0))
+            assert not torch.equal(new[3], old.mean(0))
+        else:
+            assert torch.equal(new, old)
+    info = load_info(MODEL)
+    assert [style.name for style in info.styles] == ["cafe", "harvest", "s", "third"]
+    assert info.recipe["added_to"] == {"steps": 7}
+    assert info.licence == "CC0", "that of the network that it was added to"
+    for name, model in (("old.png", "two.safetensors"), ("new.png", MODEL)):
+        command("stylize", "c.png", "-m", model, "--style", "harvest", "-o", name)
+    assert np.array_equal(np.asarray(Image.open("old.png")), np.asarray(Image.open("new.png")))
+
+
+def test_an_interrupted_addition_goes_on_to_the_same_result(
+    folder: Path, train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_model(folder / "two.safetensors")
+    train("--add-to", "two.safetensors", "-o", "whole.safetensors")
+    with monkeypatch.context() as patch:
+        after_step(1, patch, send(signal.SIGTERM))
+        assert train("--add-to", "two.safetensors").code == 130
+    assert train("--add-to", "two.safetensors", "--resume").code == 0
+    assert same_weights(MODEL, Path("whole.safetensors"))
+
+
+def test_the_generator_of_the_network_that_is_added_to_counts(folder: Path, train: Command) -> None:
+    write_model(folder / "two.safetensors", TINY.model_copy(update={"width": 3}))
+    done = train("--add-to", "two.safetensors", "-p", "x.yaml")
+    assert done.code == 0
+    assert "\nnetwork  transformer, " in done.err
+    assert load_info(MODEL).recipe["settings"]["generator"]["width"] == 3
+
+
+def test_a_texture_needs_no_photographs(bare: Command, command: Command, folder: Path) -> None:
+    done = bare("--style", "wood=s.png", "-p", "x.yaml", "-o", MODEL)
+    assert (done.code, done.out) == (0, b"")
+    lines = done.err.splitlines()
+    assert lines[0] == "style    wood: s.png"
+    assert lines[1].startswith("network  texture, ")
+    assert names(KEPT) == FILES
+    info = load_info(MODEL)
+    assert info.generator == TextureSettings(scales=2, width=2)
+    assert info.recipe["photographs"] == 0
+    assert command("texture", "-m", MODEL, "-s", "48x32").code == 0
+    assert (folder / "wood_48x32.png").is_file()
+
+
+def test_an_interrupted_texture_goes_on_to_the_same_result(
+    train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train("-p", "x.yaml", "-o", "whole.safetensors")
+    with monkeypatch.context() as patch:
+        after_step(1, patch, send(signal.SIGTERM))
+        assert train("-p", "x.yaml").code == 130
+    assert train("-p", "x.yaml", "--resume").code == 0
+    assert same_weights(MODEL, Path("whole.safetensors"))
+
+
+@pytest.mark.parametrize("preset", ["t.yaml", "x.yaml"])
+def test_dry_run_says_what_it_would_take_and_writes_nothing(
+    folder: Path, train: Command, preset: str
+) -> None:
+    before = names(folder)
+    done = train("--dry-run", "-p", preset, "-n", "9")
+    *lines, last = done.text.splitlines()
+    assert lines[0] == "style    s: s.png"
+    assert "; 9 steps of 2 crops of 32 pixels" in done.text
+    assert lines[-1].startswith("device   cpu (")
+    assert re.fullmatch(r"takes    9 steps, about \d+ s \(\d\.\d\d s a step\)", last)
+    assert (done.code, done.err, names(folder)) == (0, "", before)
+
+
+def test_dry_run_of_a_single_step(train: Command) -> None:
+    assert "\ntakes    1 steps, about " in train("--dry-run", "-n", "1").text
+
+
+def test_dry_run_refuses_what_the_training_would_refuse(train: Command) -> None:
+    MODEL.write_bytes(b"mine")
+    done = train("--dry-run")
+    assert (done.code, done.out) == (2, b"")
+
+
+@pytest.fixture
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[TrainingRequest]:
+    """The trainings that would have run."""
+    caught: list[TrainingRequest] = []
+    monkeypatch.setattr(training_job, "run", lambda request, **_: caught.append(request))
+    return caught
+
+
+@pytest.mark.parametrize(
+    ("option", "key", "value"),
+    [
+        ("--steps", "training.steps", 7),
+        ("--batch", "training.batch", 3),
+        ("--crop", "training.crop", 40),
+        ("--beta", "style.beta", 5.5),
+        ("--style-size", "style.size", 64),
+        ("--seed", "seed", 9),
+    ],
+)
+def test_an_option_overrides_the_preset(
+    train: Command, requests: list[TrainingRequest], option: str, key: str, value: Any
+) -> None:
+    train()
+    train(option, value)
+    found = []
+    for request in requests:
+        setting: Any = request.preset
+        for part in key.split("."):
+            setting = getattr(setting, part)
+        found.append(setting)
+    assert found[1] == value
+    assert found[0] != value
+
+
+def test_the_default_preset_is_johnson(bare: Command, requests: list[TrainingRequest]) -> None:
+    bare("--style", "s.png", "-o", MODEL)
+    assert requests[0].preset_name == "johnson"
+    assert requests[0].preset.training.steps == 10000
+
+
+def test_a_loss_that_stays_without_a_number_keeps_the_checkpoint(
+    train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        finite = Trainer._gradients_are_finite
+        patch.setattr(
+            Trainer, "_gradients_are_finite", lambda self: self.step_count < 3 and finite(self)
+        )
+        done = train()
+    assert done.code == 1
+    assert done.err.count("the loss was not finite: went back to step 2, half the learning") == 5
+    assert done.err.endswith(
+        "\nError: the loss was not finite 6 times; use smaller weights or a smaller learning rate; "
+        "the last checkpoint is m.training/last.pt\n"
+    )
+    assert train("--resume").code == 0
+
+
+def test_out_of_memory(train: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Trainer, "step", failing)
+    done = train("-q")
+    assert done.err == ("Error: out of memory at 32 x 32 pixels; use a smaller --batch or --crop\n")
+    assert done.code == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--style", "other/s.png"), "two styles are named 's'; name them: --style NAME=FILE"),
+        (
+            ("--style", "A b=c.png"),
+            "'A b': a style's name has small letters, digits and hyphens",
+        ),
+        (
+            ("--style", "b=c.png", "-p", "x.yaml"),
+            "a texture network has one style; use -p multi for several",
+        ),
+        (("--style", "no.jpg"), "no such file: no.jpg"),
+        (("--data", "no"), "no such folder: no"),
+        (("--data", "s.png"), "no such folder: s.png"),
+        (("--data", "other"), "other has 0 photographs; at least 2 are needed"),
+        (("--data", "single"), "single has 1 photographs; at least 2 are needed"),
+        (("-o", "m.pth"), "m.pth: a model's name must end in .safetensors"),
+        (("-o", "no/m.safetensors"), "no such folder: no"),
+        (("-o", "d.safetensors", "-f"), "d.safetensors is a directory; name a file"),
+        (
+            ("-p", "jonson"),
+            "unknown preset 'jonson' (did you mean johnson?); there are "
+            f"{', '.join(training_presets())}, or give the path of a .yaml file",
+        ),
+        (
+            ("--crop", "8", "--batch", "0"),
+            "t.yaml: training.batch: input should be greater than or equal to 1 (not 0); "
+            "training.crop: input should be greater than or equal to 32 (not 8)",
+        ),
+        (("-d", "gpu"), "unknown device 'gpu'; use auto, cpu, cuda, cuda:N or mps"),
+        (
+            ("--add-to", "two.safetensors", "--style", "cafe=c.png"),
+            "two has a style 'cafe' already; give another name",
+        ),
+        (
+            ("--add-to", "wood.safetensors"),
+            "wood is a texture network, which has one style",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_mistake(folder: Path, train: Command, options: tuple[str, ...], message: str) -> None:
+    for name in ("other", "single", "d.safetensors"):
+        (folder / name).mkdir()
+    noise().save(folder / "single" / "a.png")
+    (folder / "single" / "b.jpg").write_bytes(b"this is not a photo")
+    write_model(folder / "two.safetensors")
+    write_model(folder / "wood.safetensors", TINY_TEXTURE, styles=("oak",))
+    before = names(folder)
+    done = train(*options)
+    assert done.err == f"Error: {message}\n"
+    assert (done.code, done.out) == (2, b"")
+    assert names(folder) == before
+
+
+def test_photographs_must_be_named(bare: Command) -> None:
+    done = bare("--style", "s.png", "-p", "t.yaml", "-o", MODEL)
+    assert done.err == "Error: say with --data where photographs to learn from are\n"
+    assert done.code == 2
+
+
+def test_a_network_to_add_to_that_is_missing(train: Command) -> None:
+    done = train("--add-to", "no.safetensors")
+    assert (done.code, done.err) == (4, "Error: no such model file: no.safetensors\n")
