@@ -45,6 +45,7 @@ def test_the_readme_has_commands() -> None:
     assert len(_commands()) >= 8
 
 
+@pytest.mark.slow
 def test_all_commands_run_in_order(folder: Path) -> None:
     for command in _commands():
         result = CliRunner().invoke(app, [*command, *SMALL.get(command[0], [])])

@@ -69,9 +69,10 @@ def test_cores_cover_every_pixel_once(size: tuple[int, int], side: int) -> None:
     assert count.eq(1).all()
 
 
-@pytest.mark.parametrize("pooling", ["avg", "max"])
-@pytest.mark.parametrize("padding", ["replicate", "zeros"])
-@SIZES
+@pytest.mark.parametrize(
+    ("padding", "pooling", "size"),
+    [("replicate", "avg", (101, 75)), ("replicate", "max", (64, 96)), ("zeros", "max", (75, 64))],
+)
 def test_loss_and_gradient_equal_those_of_the_whole_picture(
     size: tuple[int, int], padding: Padding, pooling: Pooling, weights: Weights
 ) -> None:
