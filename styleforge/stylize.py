@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from styleforge.networks.inference import PreparedBlock, PreparedNetwork
+from styleforge.networks.inference import PreparedBlock, PreparedNetwork, centred
 from styleforge.networks.normalization import Moments
 from styleforge.networks.texture import TextureNetwork
 from styleforge.networks.transformer import MIN_SIDE, TransformerNetwork
@@ -94,7 +94,7 @@ def in_tiles(
     prepared = PreparedNetwork(network, mixture)
     encoder = _Tiled(prepared.encoder, grid, source_scale=_UNIT)
     decoder = _Tiled(prepared.decoder, grid, source_scale=1)
-    x = prepared.transform(encoder(photo, 4 * prepared.width, lambda features: features))
+    x = prepared.transform(encoder(centred(photo), 4 * prepared.width, lambda features: features))
     return decoder(x, 3, prepared.finish)[..., :height, :width]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import bisect
+import copy
 from typing import Literal
 
 import pytest
@@ -136,6 +137,15 @@ def test_a_picture_of_enough_pixels_is_not_padded() -> None:
     network, photo = transformer(), picture(16, 23)
     found = stylize(network, photo, MIXTURE, memory=PLENTY)
     torch.testing.assert_close(found, whole(network, photo), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("memory", [0, PLENTY], ids=["tiles", "whole"])
+@pytest.mark.parametrize(("least", "contrast"), [(0.5, 0.1), (0.9, 0.005)])
+def test_a_pale_photo_is_as_exact_as_any(least: float, contrast: float, memory: int) -> None:
+    network, photo = transformer(width=4), least + contrast * picture(90, 64)
+    found = stylize(network, photo, MIXTURE, memory=memory)
+    expected = copy.deepcopy(network).double()(photo.double(), MIXTURE.double()).float()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_a_tiny_picture_is_continued_by_its_edges() -> None:

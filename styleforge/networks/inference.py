@@ -54,7 +54,7 @@ class PreparedNetwork:
         ]
 
     def __call__(self, image: Tensor) -> Tensor:
-        x = image.contiguous(memory_format=torch.channels_last)
+        x = centred(image).contiguous(memory_format=torch.channels_last)
         for block in self.encoder:
             x = block(x)
         x = self.transform(x)
@@ -69,21 +69,43 @@ class PreparedNetwork:
         return x
 
 
+def centred(image: Tensor) -> Tensor:
+    """The image less its mean colour, which the first normalisation would take away.
+
+    Without, the features of a pale or dark photo vary little beside their mean, and their
+    variance is lost in rounding.
+    """
+    return image - image.mean((2, 3), keepdim=True)
+
+
+_POSITIONS = 1024
+"""Summed at once: float32 loses digits in longer sums."""
+
+
 def fast_moments(x: Tensor) -> Moments:
     """:meth:`Moments.of` one channels-last image, by matrix products.
 
     The diagonal of X^T X holds the sums of squares; what is lost by subtracting the squared mean
     from them is far below the features' own rounding as long as means are not much larger than
-    deviations, which these networks' are not.
+    deviations, which those of a centred image are not.
     """
     if len(x) > 1 or not x.is_contiguous(memory_format=torch.channels_last):
         return Moments.of(x)
     positions = x.permute(0, 2, 3, 1).flatten(0, 2)
-    count = len(positions)
-    mean = positions.new_ones(1, count) @ positions / count
-    squares = (positions.mT @ positions).diagonal() / count
+    count, channels = positions.shape
+    blocks = count // _POSITIONS
+    whole = positions[: blocks * _POSITIONS].view(blocks, _POSITIONS, channels)
+    rest = positions[None, blocks * _POSITIONS :]
+    sums = [_sums(part) for part in (whole, rest)]
+    mean, squares = (sum(parts) / count for parts in zip(*sums, strict=True))
     variance = (squares - mean.square()).clamp(min=0)
     return Moments(mean.view(1, -1, 1, 1), variance.view(1, -1, 1, 1))
+
+
+def _sums(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """Of the positions of (B, positions, C), and of their squares: (C,) each."""
+    ones = blocks.new_ones(len(blocks), 1, blocks.shape[1])
+    return (ones @ blocks).sum((0, 1)), (blocks.mT @ blocks).diagonal(dim1=1, dim2=2).sum(0)
 
 
 def _prepared(blocks: Iterable[nn.Module], mixture: Tensor) -> list[PreparedBlock]:
@@ -97,7 +119,8 @@ def _convolution_of(block: ConvolutionBlock) -> Callable[[Tensor], Tensor]:
         return lambda x: F.pixel_shuffle(convolution(x), 2)
     if block.stride == 1 and block.upsampling == 1 and kernel.shape[2] == 3:
         return Convolution(kernel, kernel.new_zeros(len(kernel)), padding="reflect")
-    return block.convolve
+    side, stride = kernel.shape[2] // 2, block.stride
+    return lambda x: F.conv2d(F.pad(x, (side,) * 4, mode="reflect"), kernel, stride=stride)
 
 
 _REPEATED = torch.tensor(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import base64
+import functools
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import yaml
 from torch import Tensor
 
 from styleforge.images import load_image
-from styleforge.models import Model, ModelInfo, ModelStyle, build, load_info, load_model, save_model
+from styleforge.models import ModelInfo, ModelStyle, build, load_info, save_model
 from styleforge.networks.settings import TextureSettings, TransformerSettings
 from styleforge.networks.transformer import style_parameters
 from tests.cli.conftest import Command
@@ -20,14 +22,11 @@ TINY = TransformerSettings(width=2, blocks=1, kernel=3)
 TINY_TEXTURE = TextureSettings(scales=3, width=2)
 
 
-def write_model(
-    path: Path,
-    settings: TransformerSettings | TextureSettings = TINY,
-    *,
-    styles: tuple[str, ...] = ("cafe", "harvest"),
-    seed: int = 0,
-) -> Model:
-    """A model file of random weights whose styles differ."""
+@functools.cache
+def model_file(
+    settings: TransformerSettings | TextureSettings, styles: tuple[str, ...], seed: int
+) -> bytes:
+    """A model of random weights whose styles differ."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = build(settings, len(styles))
@@ -39,9 +38,21 @@ def write_model(
         recipe={"steps": 7},
         licence="CC0",
     )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "m.safetensors")
+        save_model(path, info, network)
+        return path.read_bytes()
+
+
+def write_model(
+    path: Path,
+    settings: TransformerSettings | TextureSettings = TINY,
+    *,
+    styles: tuple[str, ...] = ("cafe", "harvest"),
+    seed: int = 0,
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_model(path, info, network)
-    return load_model(path)
+    path.write_bytes(model_file(settings, styles, seed))
 
 
 def model_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

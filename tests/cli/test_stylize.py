@@ -39,7 +39,8 @@ STYLIZING_TEXTURE = TextureSettings(scales=3, width=2, content=True, normalizati
 @pytest.fixture
 def model(folder: Path) -> Path:
     """m.safetensors, with the styles cafe and harvest."""
-    return write_model(folder / MODEL).path
+    write_model(folder / MODEL)
+    return folder / MODEL
 
 
 @pytest.fixture
@@ -255,7 +256,7 @@ def test_kept_colors_are_the_photos_at_the_pastiches_luminance(stylize: Command)
         (("--style", "harvest"), "harvest"),
         ((), "sea"),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
 )
 def test_a_model_by_name_or_style_or_by_default(
     home: Path, command: Command, options: tuple[str, ...], style: str
