@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 
 from styleforge.cli.job import Job
 from styleforge.devices import describe
 from styleforge.estimate import estimate
 
 
-def print_plan(job: Job, *, as_json: bool) -> None:
-    """Print sizes, evaluations, memory and time on standard output."""
+def print_plan(job: Job, *, as_json: bool, started: float) -> None:
+    """Print sizes, evaluations, memory and time, since ``started`` too, on standard output."""
     transfer = job.start()
+    preparation = time.perf_counter() - started
     expected = estimate(transfer.studio.network, job.scales, device=job.device, memory=job.memory)
+    seconds = preparation + expected.seconds
     if as_json:
         plan = {
             "output": str(job.output or "-"),
@@ -21,7 +24,7 @@ def print_plan(job: Job, *, as_json: bool) -> None:
             "preset": job.request.preset_name,
             "scales": [[*scale.size, scale.steps] for scale in job.scales],
             "evaluations": expected.evaluations,
-            "seconds": round(expected.seconds, 1),
+            "seconds": round(seconds, 1),
             "memory_mib": round(expected.memory / 2**20),
         }
         print(json.dumps(plan))
@@ -38,7 +41,7 @@ def print_plan(job: Job, *, as_json: bool) -> None:
     if tiling is not None:
         print(f"tiles    {tiling.side} pixels, to keep to the memory")
     print(
-        f"takes    {expected.evaluations} evaluations, about {_duration(expected.seconds)}, "
+        f"takes    {expected.evaluations} evaluations, about {_duration(seconds)}, "
         f"about {expected.memory / 2**20:.0f} MiB of memory"
     )
 

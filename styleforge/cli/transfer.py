@@ -131,7 +131,7 @@ def transfer(
     if dry_run:
         from styleforge.cli.dry_run import print_plan
 
-        print_plan(job, as_json=as_json)
+        print_plan(job, as_json=as_json, started=started)
         return
     run(job, quiet=quiet, verbose=verbose, as_json=as_json, started=started)
 

@@ -56,6 +56,19 @@ def test_the_output_has_the_format_of_its_name(texture: Command, name: str) -> N
     assert opened(Path(name).read_bytes()).size == (32, 32)
 
 
+def test_opposite_edges_of_a_tile_fit_together(folder: Path, texture: Command) -> None:
+    """The step across the wrap is like those elsewhere; that between unrelated columns is not."""
+    write_model(folder / "wood.safetensors", TINY_TEXTURE, styles=("oak",), seed=1)
+    assert texture("-s", "128x128", "--tile", "--depth", "16", "-o", "out.tif").code == 0
+    picture = tifffile.imread("out.tif").astype(float)
+    for image in (picture, picture.transpose(1, 0, 2)):
+        steps = np.abs(np.roll(image, -1, 1) - image).mean((0, 2))
+        *inside, seam = steps[PERIOD - 1 :: PERIOD]  # where the coarsest noise changes, too
+        unrelated = np.abs(np.roll(image, -64, 1) - image).mean()
+        assert seam < 1.1 * np.mean(inside)
+        assert seam < 0.7 * unrelated
+
+
 def test_a_tile_needs_sides_that_are_multiples_of_the_period(texture: Command) -> None:
     done = texture("-s", "50x1", "--tile")
     assert done.err == ("Error: --tile needs sides that are multiples of 4 pixels, such as 48x4\n")

@@ -164,24 +164,24 @@ def test_the_model_is_the_best_of_all_validations(train: Command) -> None:
 
 
 def test_quiet_prints_nothing(train: Command) -> None:
-    done = train("-q")
+    done = train("-q", "-n", "1")
     assert (done.code, done.out, done.err) == (0, b"", "")
     assert MODEL.is_file()
 
 
 def test_json_is_one_object_on_one_line(train: Command) -> None:
-    report = train("--json", "-q").json
+    report = train("--json", "-q", "-n", "3").json
     assert report.pop("seconds") >= 0
     assert report.pop("validation") == min(record["validation"]["total"] for record in log())
-    assert report == {"output": "m.safetensors", "steps": 4, "styles": ["s"]}
+    assert report == {"output": "m.safetensors", "steps": 3, "styles": ["s"]}
 
 
 def test_the_same_training_makes_the_same_weights(train: Command) -> None:
-    train()
+    train("-n", "2")
     MODEL.rename("first.safetensors")
-    train("-f")
+    train("-f", "-n", "2")
     assert same_weights(MODEL, Path("first.safetensors"))
-    train("-f", "--seed", "1")
+    train("-f", "-n", "2", "--seed", "1")
     assert not same_weights(MODEL, Path("first.safetensors"))
 
 
@@ -196,7 +196,7 @@ def test_files_that_cannot_be_read_are_passed_over_and_counted(train: Command) -
 
 
 def test_nothing_is_overwritten_without_force(train: Command) -> None:
-    train()
+    train("-n", "3")
     before = {path: path.read_bytes() for path in (MODEL, *KEPT.iterdir())}
     done = train()
     assert done.err == "Error: m.safetensors exists; use --force to overwrite it\n"
@@ -209,8 +209,8 @@ def test_nothing_is_overwritten_without_force(train: Command) -> None:
         "anew\n"
     )
     assert done.code == 2
-    assert train("--force", "--steps", "2").code == 0
-    assert [record["step"] for record in log()] == [2]
+    assert train("--force", "-n", "1").code == 0
+    assert [record["step"] for record in log()] == [1]
 
 
 @pytest.mark.parametrize(("step", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM)])
@@ -239,14 +239,14 @@ def test_an_interrupted_training_goes_on_to_the_same_result(
 def test_a_killed_training_goes_on_from_its_last_checkpoint(
     train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train("-o", "whole.safetensors", "-n", "5")
+    train("-o", "whole.safetensors")
     with monkeypatch.context() as patch:
         after_step(3, patch, send(signal.SIGINT, signal.SIGINT))
-        done = train("-n", "5")
+        done = train()
     assert done.code == 130
-    assert train("--resume", "-n", "5").code == 0
+    assert train("--resume").code == 0
     assert same_weights(MODEL, Path("whole.safetensors"))
-    assert [record["step"] for record in log()] == [2, 4, 5]
+    assert [record["step"] for record in log()] == [2, 4]
 
 
 def test_a_training_killed_before_its_checkpoint_logs_no_step_twice(
@@ -272,18 +272,18 @@ def test_an_interruption_in_the_photos_own_folder_can_be_resumed(
 ) -> None:
     """The training's own sheet and plot are no photographs."""
     with monkeypatch.context() as patch:
-        after_step(3, patch, send(signal.SIGINT))
-        assert train("-o", "photos/m.safetensors").code == 130
-    assert train("-o", "photos/m.safetensors", "--resume").code == 0
+        after_step(2, patch, send(signal.SIGINT))
+        assert train("-o", "photos/m.safetensors", "-n", "3").code == 130
+    assert train("-o", "photos/m.safetensors", "--resume", "-n", "3").code == 0
 
 
 def test_a_finished_training_can_be_resumed(train: Command) -> None:
-    train()
+    train("-n", "1")
     before = MODEL.read_bytes()
     MODEL.unlink()
-    assert train("--resume").code == 0
+    assert train("--resume", "-n", "1").code == 0
     assert MODEL.read_bytes() == before
-    done = train("--resume", "--dry-run")
+    done = train("--resume", "-n", "1", "--dry-run")
     assert done.code == 0
     assert done.text.splitlines()[-1].startswith("takes    0 steps, about 0 s")
 
@@ -327,7 +327,7 @@ def test_a_checkpoint_that_is_missing_or_damaged(folder: Path, train: Command) -
 
 def test_several_styles_in_one_network(train: Command) -> None:
     noise(40, 48, seed=9).save("b.png")
-    assert train("--style", "second=b.png").code == 0
+    assert train("--style", "second=b.png", "-n", "3").code == 0
     model = load_model(MODEL)
     assert model.style_names == ["s", "second"]
     scale = load_file(MODEL)["encoder.0.normalization.scale"]
@@ -339,7 +339,7 @@ def test_an_added_style_leaves_the_others_as_they_are(
     folder: Path, train: Command, command: Command
 ) -> None:
     write_model(folder / "two.safetensors")
-    assert train("--add-to", "two.safetensors", "--style", "third=c.png").code == 0
+    assert train("--add-to", "two.safetensors", "--style", "third=c.png", "-n", "2").code == 0
     before, after = load_file("two.safetensors"), load_file(MODEL)
     assert before.keys() == after.keys()
     for name, old in before.items():
@@ -373,7 +373,7 @@ def test_an_interrupted_addition_goes_on_to_the_same_result(
 
 def test_the_generator_of_the_network_that_is_added_to_counts(folder: Path, train: Command) -> None:
     write_model(folder / "two.safetensors", TINY.model_copy(update={"width": 3}))
-    done = train("--add-to", "two.safetensors", "-p", "x.yaml")
+    done = train("--add-to", "two.safetensors", "-p", "x.yaml", "-n", "1")
     assert done.code == 0
     assert "\nnetwork  transformer, " in done.err
     assert load_info(MODEL).recipe["settings"]["generator"]["width"] == 3
