@@ -6,6 +6,7 @@ import json
 import time
 
 from styleforge.cli.job import Job
+from styleforge.cli.naming import duration
 from styleforge.devices import describe
 from styleforge.estimate import estimate
 
@@ -41,16 +42,10 @@ def print_plan(job: Job, *, as_json: bool, started: float) -> None:
     if tiling is not None:
         print(f"tiles    {tiling.side} pixels, to keep to the memory")
     print(
-        f"takes    {expected.evaluations} evaluations, about {_duration(seconds)}, "
+        f"takes    {expected.evaluations} evaluations, about {duration(seconds)}, "
         f"about {expected.memory / 2**20:.0f} MiB of memory"
     )
 
 
 def _named(path: object, size: tuple[int, int]) -> str:
     return f"{path} ({size[0]} x {size[1]})"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 180:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

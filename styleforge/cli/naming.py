@@ -1,4 +1,4 @@
-"""How images and styles are named on the command line: ``path``, ``name``, each with a weight."""
+"""How images, styles, sizes and times are spelled on the command line."""
 
 from __future__ import annotations
 
@@ -67,3 +67,10 @@ def bit_depth(bits: int) -> Literal[8, 16]:
     if bits == 16:
         return 16
     raise UsageError(f"--depth is 8 or 16 (not {bits})")
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 180:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

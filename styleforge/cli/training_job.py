@@ -17,6 +17,7 @@ import typer
 from tqdm import tqdm
 
 from styleforge.allocator import keep_freed_memory
+from styleforge.cli.naming import duration
 from styleforge.cli.signals import StopRequest
 from styleforge.devices import describe, out_of_memory_as_error, pick_device
 from styleforge.errors import INTERRUPTED, UsageError, WorkError
@@ -272,9 +273,7 @@ def _finish(
     if as_json:
         print(json.dumps(report))
     if not quiet:
-        print(
-            f"Saved {output} after {step} steps in {_duration(training.seconds)}", file=sys.stderr
-        )
+        print(f"Saved {output} after {step} steps in {duration(training.seconds)}", file=sys.stderr)
         print(f"log, plot and sheet are in {folder.path}", file=sys.stderr)
 
 
@@ -289,7 +288,7 @@ def plan(request: TrainingRequest) -> None:
     started = time.perf_counter()
     taken = sum(1 for _ in itertools.islice(training, _PROBE_STEPS))
     seconds = (time.perf_counter() - started) / max(taken, 1)
-    print(f"takes    {left} steps, about {_duration(left * seconds)} ({seconds:.2f} s a step)")
+    print(f"takes    {left} steps, about {duration(left * seconds)} ({seconds:.2f} s a step)")
 
 
 def _announce(job: TrainingJob, *, file: Any = None) -> None:
@@ -339,9 +338,3 @@ def _check_styles(request: TrainingRequest) -> None:
         raise UsageError(f"two styles are named {twice[0]!r}; name them: --style NAME=FILE")
     if len(names) > 1 and isinstance(request.preset.generator, TextureSettings):
         raise UsageError("a texture network has one style; use -p multi for several")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 180:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
