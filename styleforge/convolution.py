@@ -52,7 +52,7 @@ class Convolution(nn.Module):
             x.device.type == "cpu"
             and x.dtype == self.kernel.dtype == torch.float32
             and min(self.kernel.shape[:2]) >= WINOGRAD_CHANNELS
-            and x.shape[2] * x.shape[3] >= WINOGRAD_TILES * winograd.TILE**2
+            and x.shape[0] * x.shape[2] * x.shape[3] >= WINOGRAD_TILES * winograd.TILE**2
         )
 
     @cached_property

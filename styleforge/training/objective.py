@@ -36,8 +36,7 @@ class BatchObjective:
 
     @torch.no_grad()
     def _content(self, photos: Tensor) -> dict[str, Tensor]:
-        features = self._network(photos)
-        return {layer: features[layer] for layer in self._preset.content_weights}
+        return self._network(photos, self._preset.content_weights)
 
 
 @torch.no_grad()

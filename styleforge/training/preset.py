@@ -25,7 +25,9 @@ class Schedule(Section):
     """Steps of Adam, each on a batch of crops of so many pixels a side.
 
     The learning rate rises over ``warm_up`` steps and falls to zero by a cosine. ``average`` is
-    the decay of the running mean of the weights, which is what is kept.
+    the decay of the running mean of the weights, which is what is kept. For the first
+    ``identity`` steps the network learns to give photos back, by their pixels: these steps need no
+    VGG, and what is then trained to paint has not to find the content first.
     """
 
     steps: Whole = Field(default=10000, ge=1)
@@ -34,6 +36,7 @@ class Schedule(Section):
     learning_rate: Number = Field(default=1e-3, gt=0, allow_inf_nan=False)
     warm_up: Whole = Field(default=100, ge=0)
     average: Number = Field(default=0.998, ge=0, lt=1)
+    identity: Whole = Field(default=0, ge=0)
     validate_every: Whole = Field(default=250, ge=1)
 
 

@@ -72,7 +72,8 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(self._preset.training, self.step_count, self.setbacks)
         self._optimizer.zero_grad()
-        loss = self._loss(self._forward, photos, numbers)
+        identity = self.step_count < self._preset.training.identity
+        loss = self._loss(self._forward, photos, numbers, identity=identity)
         loss.total.backward()  # type: ignore[no-untyped-call]
         values = self._processes.mean(torch.stack(loss).detach())
         if not values.isfinite().all() or not self._gradients_are_finite():
@@ -114,12 +115,21 @@ class Trainer:
         self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self._good = state
 
-    def _loss(self, network: nn.Module, photos: Tensor | None, numbers: Sequence[int]) -> Loss:
+    def _loss(
+        self,
+        network: nn.Module,
+        photos: Tensor | None,
+        numbers: Sequence[int],
+        *,
+        identity: bool = False,
+    ) -> Loss:
         chosen = self._style_of(numbers)
         if photos is not None:
             photos = photos.to(self._device, memory_format=torch.channels_last)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
             pastiches = self._pastiches(network, photos, numbers, chosen)
+        if identity and photos is not None:
+            return _identity_loss(pastiches.float(), photos)
         return self._objective(pastiches.float(), photos, chosen.to(self._device))
 
     def _pastiches(
@@ -174,6 +184,13 @@ class Trainer:
                 mean.lerp_(own[name], share)
             else:
                 mean.copy_(own[name])
+
+
+def _identity_loss(pastiches: Tensor, photos: Tensor) -> Loss:
+    """The mean square of what differs from the photos, all of it content."""
+    loss = torch.nn.functional.mse_loss(pastiches, photos)
+    zero = torch.zeros_like(loss)
+    return Loss(loss, loss, zero, zero)
 
 
 def learning_rate(schedule: Schedule, step: int, setbacks: int) -> float:

@@ -67,7 +67,7 @@ def test_a_batch_has_the_mean_of_the_losses_of_single_transfers(
     torch.testing.assert_close(loss, mean)
     loss.total.backward()
     mean.total.backward()
-    torch.testing.assert_close(together.grad, apart.grad, rtol=1e-3, atol=1e-6)
+    assert (together.grad - apart.grad).norm() < 1e-4 * apart.grad.norm()
 
 
 def test_each_image_is_held_against_its_own_style(

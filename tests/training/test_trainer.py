@@ -103,6 +103,24 @@ def test_the_average_is_the_plain_mean_at_first(generator: dict[str, Any]) -> No
             assert mean == 4, "batches that batch normalisation has seen"
 
 
+def test_the_first_steps_teach_the_network_to_give_photos_back() -> None:
+    settings = preset(TRANSFORMER, steps=40, learning_rate=0.03, identity=39)
+    calls: list[int] = []
+
+    def counting(pastiches: Tensor, photos: Tensor | None, styles: Tensor) -> Loss:
+        calls.append(1)
+        return brightness(pastiches, photos, styles)
+
+    trainer = trainer_for(settings, counting)
+    photos = photos_for(settings)
+    losses = [trainer.step(photos, [0, 1]) for _ in range(39)]
+    assert losses[-1].total < 0.9 * losses[0].total
+    assert all(loss.total == loss.content for loss in losses)
+    assert not calls
+    trainer.step(photos, [0, 1])
+    assert len(calls) == 1
+
+
 def test_the_average_is_an_exponential_mean_later() -> None:
     trainer = trainer_for(preset(average=0.5))
     seen = []
