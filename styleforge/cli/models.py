@@ -63,11 +63,12 @@ def import_(
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
 ) -> None:
     """Import a network of pytorch/examples' fast_neural_style; its tensors alone are read."""
-    from styleforge.cli.naming import named_path
+    from styleforge.cli.naming import named_path, style_name
     from styleforge.importing import import_pytorch_example
     from styleforge.models import check_model_output, save_model
 
     check_model_output(output, force=force)
-    info, network = import_pytorch_example(source, style or named_path(str(source))[0])
+    name = style_name(style) if style else named_path(str(source))[0]
+    info, network = import_pytorch_example(source, name)
     save_model(output, info, network)
     typer.echo(f"Saved {output}", err=True)

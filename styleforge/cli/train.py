@@ -84,6 +84,6 @@ def train(
         force=force,
     )
     if dry_run:
-        plan(request)
+        plan(request, as_json=as_json)
         return
     run(request, quiet=quiet, as_json=as_json)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import os
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -255,40 +256,56 @@ def _finish(
     step = training.trainer.step_count
     if interrupted:
         folder.save_checkpoint(training.state())
-        if not quiet:
-            print(f"Interrupted at step {step}: --resume goes on from there", file=sys.stderr)
-        return
-    if folder.best.exists():
+    elif folder.best.exists():
         best = load_model(folder.best)
         save_model(output, best.info, best.network)
     else:
         save_model(output, job.info(training), training.trainer.average)
     report = {
         "output": str(output),
+        "interrupted": interrupted,
         "steps": step,
         "seconds": round(training.seconds, 1),
-        "validation": training.best,
+        "validation": training.best if math.isfinite(training.best) else None,
         "styles": [style.name for style in job.model.info.styles],
     }
     if as_json:
         print(json.dumps(report))
-    if not quiet:
+    if quiet:
+        return
+    if interrupted:
+        print(f"Interrupted at step {step}: --resume goes on from there", file=sys.stderr)
+    else:
         print(f"Saved {output} after {step} steps in {duration(training.seconds)}", file=sys.stderr)
         print(f"log, plot and sheet are in {folder.path}", file=sys.stderr)
 
 
-def plan(request: TrainingRequest) -> None:
+def plan(request: TrainingRequest, *, as_json: bool) -> None:
     """Print what a training would take, from a few steps of it."""
     keep_freed_memory()
+    if not request.resume:
+        request = replace(request, preset=_without_identity(request.preset))
     job = TrainingJob(request, Processes())
-    _announce(job, file=sys.stdout)
+    if not as_json:
+        _announce(job, file=sys.stdout)
     training = job.start()
     left = job.preset.training.steps - training.trainer.step_count
     next(iter(training), None)  # the first also warms up
     started = time.perf_counter()
     taken = sum(1 for _ in itertools.islice(training, _PROBE_STEPS))
     seconds = (time.perf_counter() - started) / max(taken, 1)
-    print(f"takes    {left} steps, about {duration(left * seconds)} ({seconds:.2f} s a step)")
+    if as_json:
+        photographs = len(job.photographs.training) if job.photographs else 0
+        plan = {"output": str(request.output), "photographs": photographs, "steps": left}
+        print(json.dumps({**plan, "seconds": round(left * seconds, 1)}))
+    else:
+        print(f"takes    {left} steps, about {duration(left * seconds)} ({seconds:.2f} s a step)")
+
+
+def _without_identity(preset: TrainingPreset) -> TrainingPreset:
+    """Its first steps are quick and tell nothing of the others."""
+    schedule = preset.training.model_copy(update={"identity": 0})
+    return preset.model_copy(update={"training": schedule})
 
 
 def _announce(job: TrainingJob, *, file: Any = None) -> None:

@@ -67,9 +67,11 @@ class TrainingFolder:
         write_atomically(self.log, lines.encode())
 
     def records(self) -> list[dict[str, Any]]:
+        """The log's lines, without one that a crash cut short."""
         if not self.log.is_file():
             return []
-        return [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
+        lines = self.log.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("}\n")]
 
     def draw(self) -> None:
         """Training and validation losses against steps."""

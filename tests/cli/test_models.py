@@ -172,6 +172,14 @@ def example_state() -> dict[str, Tensor]:
     return state
 
 
+def test_an_imported_style_needs_a_proper_name(command: Command) -> None:
+    done = command("models", "import", "x.pth", "-o", "m.safetensors", "--style", "My Style")
+    assert (done.code, done.err) == (
+        2,
+        "Error: 'My Style': a style's name has small letters, digits and hyphens\n",
+    )
+
+
 def test_an_imported_network_stylizes(command: Command) -> None:
     torch.save(example_state(), "Mosaic 2.pth")
     done = command("models", "import", "Mosaic 2.pth", "-o", "m.safetensors")

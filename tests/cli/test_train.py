@@ -173,7 +173,12 @@ def test_json_is_one_object_on_one_line(train: Command) -> None:
     report = train("--json", "-q", "-n", "3").json
     assert report.pop("seconds") >= 0
     assert report.pop("validation") == min(record["validation"]["total"] for record in log())
-    assert report == {"output": "m.safetensors", "steps": 3, "styles": ["s"]}
+    assert report == {
+        "output": "m.safetensors",
+        "interrupted": False,
+        "steps": 3,
+        "styles": ["s"],
+    }
 
 
 def test_the_same_training_makes_the_same_weights(train: Command) -> None:
@@ -416,6 +421,16 @@ def test_dry_run_says_what_it_would_take_and_writes_nothing(
     assert lines[-1].startswith("device   cpu (")
     assert re.fullmatch(r"takes    9 steps, about \d+ s \(\d\.\d\d s a step\)", last)
     assert (done.code, done.err, names(folder)) == (0, "", before)
+
+
+def test_dry_run_as_json(train: Command) -> None:
+    plan = train("--dry-run", "--json", "-n", "9").json
+    assert plan.pop("seconds") >= 0
+    assert plan == {
+        "output": "m.safetensors",
+        "photographs": len(names(Path("photos"))) - 1,
+        "steps": 9,
+    }
 
 
 def test_dry_run_of_a_single_step(train: Command) -> None:

@@ -152,6 +152,15 @@ def test_steps_that_will_be_taken_again_are_dropped_from_the_log(folder: Trainin
     assert folder.records() == []
 
 
+def test_a_line_that_a_crash_cut_short_is_left_out(folder: TrainingFolder) -> None:
+    folder.append({"step": 1})
+    with folder.log.open("a") as file:
+        file.write('{"step": 2, "lo')
+    assert folder.records() == [{"step": 1}]
+    folder.forget_after(1)
+    assert folder.log.read_text() == '{"step": 1}\n'
+
+
 def test_there_is_nothing_to_forget_at_first(folder: TrainingFolder) -> None:
     folder.forget_after(0)
     assert folder.records() == []
