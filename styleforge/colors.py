@@ -1,4 +1,4 @@
-"""The colours of an image as a mean and a covariance, and how to give one image another's."""
+"""The colours of an image as a mean and a covariance: how far from another's, and moved there."""
 
 from __future__ import annotations
 
@@ -33,6 +33,19 @@ def colors(images: Sequence[tuple[Tensor, float]]) -> Colors:
     return Colors(mean, covariance)
 
 
+def color_distance(one: Colors, other: Colors) -> float:
+    """Wasserstein-2 distance of normal distributions with these statistics, in units of [0, 1].
+
+    W^2 = |m - m'|^2 + tr(C + C' - 2 (C^1/2 C' C^1/2)^1/2) (Dowson and Landau 1982): what
+    :func:`match_colors` moves a pixel's colour by, as a root mean square.
+    """
+    root = _power(one.covariance, 0.5)
+    crossed = _power(root @ other.covariance @ root, 0.5)
+    spread = (one.covariance + other.covariance - 2 * crossed).trace()
+    squared = (one.mean - other.mean).square().sum() + spread
+    return squared.clamp(min=0).sqrt().item()
+
+
 def match_colors(image: Tensor, target: Colors) -> Tensor:
     """Move the colours of (1, 3, H, W) to a mean and covariance by the smallest linear change.
 
@@ -59,12 +72,26 @@ def _power(covariance: Tensor, exponent: float) -> Tensor:
     return result
 
 
+def match_luminance(image: Tensor, photo: Tensor) -> Tensor:
+    """The luminance of (1, 3, H, W) with the mean and deviation of a photo's, as a grey image.
+
+    Y -> s' / s (Y - m) + m' (Gatys et al. 2017, equation 10). Not clamped to [0, 1].
+    """
+    own, target = luminance(image), luminance(photo)
+    deviation = (own.var(correction=0) + _LEAST_VARIANCE).sqrt()
+    moved = target.std(correction=0) / deviation * (own - own.mean()) + target.mean()
+    return moved.expand(-1, 3, -1, -1)
+
+
 def keep_colors(pastiche: Tensor, photo: Tensor) -> Tensor:
     """The pastiche's luminance with the photo's colours, both (1, 3, H, W); clamped to [0, 1].
 
     In YIQ (Gatys et al. 2017, section 5.2), whose Y alone is taken from the pastiche, so every
     channel of the photo moves by the same amount.
     """
-    luminance = photo.new_tensor(_LUMINANCE).view(1, 3, 1, 1)
-    change = ((pastiche - photo) * luminance).sum(1, keepdim=True)
-    return (photo + change).clamp(0, 1)
+    return (photo + luminance(pastiche - photo)).clamp(0, 1)
+
+
+def luminance(image: Tensor) -> Tensor:
+    """Y of YIQ: (B, 3, H, W) to (B, 1, H, W)."""
+    return (image * image.new_tensor(_LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)

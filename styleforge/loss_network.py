@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 
 from styleforge.normalization import normalized_weights
@@ -17,3 +19,8 @@ def loss_network(weights: Weights, preset: Losses, *, dtype: torch.dtype = torch
         weights = normalized_weights(weights, pooling=network.pooling, padding=network.padding)
     layers = [*preset.content_weights, *preset.style_weights]
     return VGG19(weights, layers, pooling=network.pooling, padding=network.padding, dtype=dtype)
+
+
+def paper_network(weights: Weights, layers: Iterable[str]) -> VGG19:
+    """The normalised network with average pooling (Gatys et al. 2016), up to these layers."""
+    return VGG19(normalized_weights(weights, pooling="avg", padding="replicate"), layers)

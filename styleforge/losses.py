@@ -6,6 +6,7 @@ of layer l with N_l channels and M_l = H_l W_l positions, and targets P (feature
     L_content = 1/2 mean((F - P)^2)
     G         = F F^T / M_l
     E_l       = 1/4 mean((G - A)^2)     the paper's 1 / (4 N_l^2 M_l^2) sum (G - A)^2
+                or of another statistic than G (statistics.py)
     L         = alpha sum_l v_l L_content,l + beta sum_l w_l E_l + tv L_tv
 
 All functions take any device and floating-point type and accumulate in float32 or better.
@@ -14,8 +15,8 @@ All functions take any device and floating-point type and accumulate in float32 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -47,7 +48,7 @@ class _Scatter(torch.autograd.Function):
         ctx.save_for_backward(positions)
         if positions.is_cuda and positions.dtype.itemsize < 4:
             return torch.bmm(positions.mT, positions, out_dtype=torch.float32)
-        positions = _at_least_float32(positions)
+        positions = at_least_float32(positions)
         return positions.mT @ positions
 
     @staticmethod
@@ -58,15 +59,84 @@ class _Scatter(torch.autograd.Function):
         return result
 
 
+class Guidance(NamedTuple):
+    """Where in a picture each of K styles goes, at one layer (Gatys et al. 2017, section 4).
+
+    ``channels`` are T (K, 1, H, W), which weigh the features and have a mean square of 1, or None
+    for a batch of K pictures; ``shares`` are lambda (K,), which weigh the styles' losses.
+    """
+
+    channels: Tensor | None
+    shares: Tensor
+
+
+class Statistic(Protocol):
+    """What of a layer's features is held against the style's, wherever in the image it is."""
+
+    def __call__(self, features: Tensor, channels: Tensor | None = None) -> Tensor:
+        """Of features (B, N, H, W), as (B, R, C); or of features (1, N, H, W) in K regions."""
+
+    def loss(self, found: Tensor, target: Tensor, shares: Tensor | None = None) -> Tensor:
+        """How far apart, a scalar: the mean of the batch, or the regions' sum by their shares."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """A :class:`Statistic` that follows from means over positions: S = of_means(sums(F) / M).
+
+    Its loss is ``strength`` mean((S - A)^2). ``sums`` takes features and guidance channels T,
+    or None for T = 1, and can be added up over the parts of an image.
+    """
+
+    sums: Callable[[Tensor, Tensor | None], Tensor]
+    of_means: Callable[[Tensor], Tensor]
+    strength: float
+
+    def __call__(self, features: Tensor, channels: Tensor | None = None) -> Tensor:
+        return self.of_means(self.sums(features, channels) / features.shape[2:].numel())
+
+    def loss(self, found: Tensor, target: Tensor, shares: Tensor | None = None) -> Tensor:
+        return self.strength * shared_mean((found - target).square(), shares)
+
+
+def shared_mean(x: Tensor, shares: Tensor | None) -> Tensor:
+    """The mean of (B, R, C); with shares (B,), the sum of each one's mean times its share."""
+    return x.mean() if shares is None else (x.flatten(1).mean(1) * shares).sum()
+
+
+def guided(features: Tensor, channels: Tensor | None) -> Tensor:
+    """T F, the features (1, N, H, W) in each region: (K, N, H, W); without T, F as it is."""
+    return features if channels is None else at_least_float32(features) * channels
+
+
+def _guided_scatter(features: Tensor, channels: Tensor | None) -> Tensor:
+    """(T F) (T F)^T (Gatys et al. 2017, equation 3)."""
+    return scatter_matrix(guided(features, channels))
+
+
+GRAM = Moments(_guided_scatter, lambda gram: gram, strength=0.25)
+"""G, as in the paper."""
+
+
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
     """1/2 mean((F - P)^2), a scalar (Gatys et al. 2016, equation 1, as a mean)."""
-    difference = _at_least_float32(features) - _at_least_float32(target)
+    difference = at_least_float32(features) - at_least_float32(target)
     return 0.5 * difference.square().mean()
 
 
-def style_loss(features: Tensor, target_gram: Tensor) -> Tensor:
-    """E_l = 1/4 mean((G - A)^2), a scalar (Gatys et al. 2016, equation 4)."""
-    return 0.25 * (gram_matrix(features) - target_gram).square().mean()
+def style_loss(
+    features: Tensor,
+    target: Tensor,
+    *,
+    statistic: Statistic = GRAM,
+    guidance: Guidance | None = None,
+) -> Tensor:
+    """E_l = 1/4 mean((G - A)^2), a scalar (Gatys et al. 2016, equation 4), or of another statistic.
+
+    With guidance, sum_k lambda_k E_l,k over the regions (Gatys et al. 2017, equation 4).
+    """
+    channels, shares = guidance or (None, None)
+    return statistic.loss(statistic(features, channels), target, shares)
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -74,7 +144,7 @@ def total_variation(image: Tensor) -> Tensor:
 
     The squared form (Mahendran and Vedaldi 2015, beta = 2), which L-BFGS handles well.
     """
-    image = _at_least_float32(image)
+    image = at_least_float32(image)
     horizontal = image[..., :, 1:] - image[..., :, :-1]
     vertical = image[..., 1:, :] - image[..., :-1, :]
     return horizontal.square().mean() + vertical.square().mean()
@@ -94,8 +164,9 @@ class Objective:
     """L(image) = alpha L_content + beta sum_l w_l E_l + tv L_tv, against fixed targets.
 
     ``extract`` maps an image to features by layer name. ``content_targets`` are features,
-    ``style_targets`` Gram matrices; ``content_weights`` and ``style_weights`` already hold alpha
-    and beta times the weight of each layer.
+    ``style_targets`` Gram matrices, or what else ``statistic`` gives; ``content_weights`` and
+    ``style_weights`` already hold alpha and beta times the weight of each layer. Layers with
+    ``guidance`` have a target for each region.
     """
 
     extract: Callable[[Tensor], Features]
@@ -104,6 +175,8 @@ class Objective:
     style_targets: Mapping[str, Tensor]
     style_weights: LayerWeights
     tv_weight: float = 0.0
+    statistic: Statistic = GRAM
+    guidance: Mapping[str, Guidance] = field(default_factory=dict)
 
     def __call__(self, image: Tensor) -> Loss:
         features = self.extract(image)
@@ -117,7 +190,7 @@ class Objective:
         )
         style = sum(
             (
-                weight * style_loss(features[layer], self.style_targets[layer])
+                weight * self._style_loss(layer, features[layer])
                 for layer, weight in self.style_weights.items()
             ),
             start=zero,
@@ -125,6 +198,15 @@ class Objective:
         tv = self.tv_weight * total_variation(image) if self.tv_weight else zero
         return Loss(content + style + tv, content, style, tv)
 
+    def _style_loss(self, layer: str, features: Tensor) -> Tensor:
+        return style_loss(
+            features,
+            self.style_targets[layer],
+            statistic=self.statistic,
+            guidance=self.guidance.get(layer),
+        )
 
-def _at_least_float32(x: Tensor) -> Tensor:
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """As it is if float64, else as float32."""
     return x if x.dtype == torch.float64 else x.float()

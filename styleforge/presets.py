@@ -60,10 +60,17 @@ class StyleLayers(Section):
     )
 
 
+StatisticName = Literal["gram", "mean-std", "covariance", "sliced-wasserstein"]
+
+
 class Style(StyleLayers):
-    """``scale``: the style image's longest side over the output's; above 1 strokes get larger."""
+    """``scale``: the style image's longest side over the output's; above 1 strokes get larger.
+
+    ``statistic`` is what of a layer's features is matched.
+    """
 
     scale: Number = Field(default=1.0, gt=0, le=8)
+    statistic: StatisticName = "gram"
 
 
 class Losses(Section):
@@ -137,12 +144,17 @@ INITIAL_IMAGES = ("content", "noise", "recolored")
 
 
 class Preset(Losses):
-    """All settings of a transfer. ``size`` is the longest side in pixels; 0: the photo's own."""
+    """All settings of a transfer. ``size`` is the longest side in pixels; 0: the photo's own.
+
+    ``colors``: the style image's, or its colors matched to the content image's first, or only its
+    luminance is matched and the content image keeps its colors.
+    """
 
     style: Style = Style()
     optimizer: Optimizer = Optimizer()
     scales: Scales | None = Scales()
     init: str = "content"
+    colors: Literal["style", "content", "luminance"] = "style"
     size: Whole = Field(default=512, ge=0, le=32768)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,20 +22,27 @@ STYLIZE = "stylize"
 
 @dataclass(frozen=True)
 class Input:
-    """An input file as it was named on the command line; ``weight`` is for style images."""
+    """An input file as it was named on the command line; the rest is for style images.
+
+    ``layers`` are those that it was named for; none: all.
+    """
 
     path: str
     sha256: str
     weight: float = 1.0
+    layers: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, picture: Picture, weight: float = 1.0) -> Input:
-        return cls(str(picture.path), picture.sha256, weight)
+    def of(cls, picture: Picture, weight: float = 1.0, layers: Sequence[str] = ()) -> Input:
+        return cls(str(picture.path), picture.sha256, weight, list(layers))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that determines a pastiche. ``settings`` is a whole preset, as in its YAML."""
+    """Everything that determines a pastiche. ``settings`` is a whole preset, as in its YAML.
+
+    ``masks`` are one for each style, or none.
+    """
 
     preset: str
     settings: dict[str, Any]
@@ -45,6 +53,7 @@ class Recipe:
     device: str
     depth: Literal[8, 16]
     versions: dict[str, str]
+    masks: list[Input] = field(default_factory=list)
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,6 +105,7 @@ def parse_recipe(text: str, path: Path) -> Recipe | StylizeRecipe:
             fields["model"] = Input(**fields["model"])
             return StylizeRecipe(**fields)
         fields["styles"] = [Input(**style) for style in fields["styles"]]
+        fields["masks"] = [Input(**mask) for mask in fields.get("masks", [])]
         fields["init"] = Input(**fields["init"]) if fields["init"] else None
         return Recipe(**fields)
     except (ValueError, KeyError, TypeError) as error:

@@ -150,6 +150,16 @@ def _sections(annotation: Any) -> list[type[BaseModel]]:
     return [section for part in get_args(annotation) for section in _sections(part)]
 
 
+def setting_names(kind: type[BaseModel]) -> list[str]:
+    """The dotted names of all settings and sections, in order: style, style.beta, ..."""
+    names = []
+    for name, field in kind.model_fields.items():
+        names.append(name)
+        for section in _sections(field.annotation):
+            names += [f"{name}.{inner}" for inner in setting_names(section)]
+    return names
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """`` (did you mean X?)``, or nothing where no known word is like it."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

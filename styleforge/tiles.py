@@ -1,15 +1,16 @@
 """Large pictures tile by tile: the same loss and gradient, in memory that does not grow with them.
 
-A Gram matrix is a sum over positions, so it can be summed over tiles. A first pass does that,
-without keeping anything; the loss's derivative by each Gram matrix is then known, and a second
-pass sends it, with the content loss of the tile, back to the tile's pixels. Tiles overlap by as
-much as the deepest layer sees, so neither pass differs from one over the whole picture.
+A Gram matrix is a sum over positions, so it can be summed over tiles, and so can other moments. A
+first pass does that, without keeping anything; the loss's derivative by each sum is then known,
+and a second pass sends it, with the content loss of the tile, back to the tile's pixels. Tiles
+overlap by as much as the deepest layer sees, so neither pass differs from one over the whole
+picture.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,7 +19,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from styleforge.layers import reach, stride
-from styleforge.losses import Features, Loss, Objective, scatter_matrix, total_variation
+from styleforge.losses import (
+    GRAM,
+    Features,
+    Guidance,
+    Loss,
+    Moments,
+    Objective,
+    Statistic,
+    total_variation,
+)
 
 Extract = Callable[[Tensor], Features]
 
@@ -98,18 +108,24 @@ class Tiling:
 
 
 @torch.no_grad()
-def gram_matrices(
-    extract: Extract, image: Tensor, layers: Iterable[str], tiling: Tiling | None
+def style_statistics(
+    extract: Extract,
+    image: Tensor,
+    layers: Iterable[str],
+    tiling: Tiling | None,
+    statistic: Statistic = GRAM,
 ) -> dict[str, Tensor]:
-    """G of the features of (1, 3, H, W) at each layer: ``{layer: (1, N, N)}``."""
+    """G of the features of (1, 3, H, W) at each layer, ``{layer: (1, N, N)}``, or what else it is.
+
+    In tiles only of a statistic that follows from moments.
+    """
     layers = list(layers)
-    sums: dict[str, Tensor] = {}
-    for tile in _tiles(tiling, image):
-        features = extract(tile.outer.cut(image))
-        for layer in layers:
-            own = scatter_matrix(tile.own(features[layer], stride(layer)))
-            sums[layer] = sums[layer] + own if layer in sums else own
-    return {layer: total / _positions(image, layer) for layer, total in sums.items()}
+    if tiling is None:
+        features = extract(image)
+        return {layer: statistic(features[layer]) for layer in layers}
+    assert isinstance(statistic, Moments)
+    sums = _sums(extract, image, layers, tiling=tiling, moments=statistic, guidance={})
+    return {layer: statistic.of_means(sums[layer] / _positions(image, layer)) for layer in layers}
 
 
 @torch.no_grad()
@@ -156,7 +172,8 @@ class TiledObjective:
                 own_content = self._content(features, tile, image)
                 own_style = image.new_zeros(())
                 for layer, derivative in derivatives.items():
-                    own = scatter_matrix(tile.own(features[layer], stride(layer)))
+                    guidance = self.objective.guidance.get(layer)
+                    own = _own_sums(tile, layer, features[layer], self._moments, guidance)
                     own_style = own_style + (own * derivative).sum()
                 (own_gradient,) = torch.autograd.grad(own_content + own_style, pixels)
             content += own_content.detach()
@@ -164,17 +181,39 @@ class TiledObjective:
         return content, style, gradient
 
     def _style(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The style loss, and its derivative by the features' scatter matrix at each layer."""
+        """The style loss, and its derivative by the sums over positions at each layer."""
         objective = self.objective
-        grams = gram_matrices(objective.extract, image, objective.style_weights, self.tiling)
+        sums = _sums(
+            objective.extract,
+            image,
+            objective.style_weights,
+            tiling=self.tiling,
+            moments=self._moments,
+            guidance=objective.guidance,
+        )
         loss = image.new_zeros(())
         derivatives = {}
         for layer, weight in objective.style_weights.items():
-            difference = grams[layer] - objective.style_targets[layer]
-            loss += weight * 0.25 * difference.square().mean()
-            by_gram = weight * 0.5 * difference / difference.numel()
-            derivatives[layer] = by_gram / _positions(image, layer)
+            positions = _positions(image, layer)
+            means = (sums[layer] / positions).requires_grad_()
+            with torch.enable_grad():
+                own = weight * self._style_loss(layer, means)
+            derivatives[layer] = torch.autograd.grad(own, means)[0] / positions
+            loss += own.detach()
         return loss, derivatives
+
+    @property
+    def _moments(self) -> Moments:
+        assert isinstance(self.objective.statistic, Moments), "only sums can be taken in tiles"
+        return self.objective.statistic
+
+    def _style_loss(self, layer: str, means: Tensor) -> Tensor:
+        guidance = self.objective.guidance.get(layer)
+        return self._moments.loss(
+            self._moments.of_means(means),
+            self.objective.style_targets[layer],
+            guidance.shares if guidance else None,
+        )
 
     def _content(self, features: Features, tile: Tile, image: Tensor) -> Tensor:
         """The tile's share of the content loss."""
@@ -200,6 +239,35 @@ class _Tiled(torch.autograd.Function):
     def backward(ctx: Any, upstream: Tensor, *_: Tensor) -> tuple[Tensor, None]:
         (gradient,) = ctx.saved_tensors
         return upstream * gradient, None
+
+
+def _sums(
+    extract: Extract,
+    image: Tensor,
+    layers: Iterable[str],
+    *,
+    tiling: Tiling,
+    moments: Moments,
+    guidance: Mapping[str, Guidance],
+) -> dict[str, Tensor]:
+    """What a statistic sums, over all positions of the image's features at each layer."""
+    sums: dict[str, Tensor] = {}
+    for tile in _tiles(tiling, image):
+        features = extract(tile.outer.cut(image))
+        for layer in layers:
+            own = _own_sums(tile, layer, features[layer], moments, guidance.get(layer))
+            sums[layer] = sums[layer] + own if layer in sums else own
+    return sums
+
+
+def _own_sums(
+    tile: Tile, layer: str, features: Tensor, moments: Moments, guidance: Guidance | None
+) -> Tensor:
+    """The tile's share of the sums; ``features`` are of what the tile looks at."""
+    step = stride(layer)
+    channels = guidance.channels if guidance else None
+    own_channels = None if channels is None else tile.place(step).cut(channels)
+    return moments.sums(tile.own(features, step), own_channels)
 
 
 def _tiles(tiling: Tiling | None, image: Tensor) -> Iterator[Tile]:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from styleforge.colors import Colors, colors, match_colors
+from styleforge.colors import Colors, colors, keep_colors, luminance, match_colors
 from styleforge.devices import Precision, out_of_memory_as_error
 from styleforge.errors import OutOfMemoryError, UsageError
 from styleforge.estimate import peak_memory, tiling_within
+from styleforge.guidance import check_masks, composite
 from styleforge.images import MIN_SIDE, fit_size, resize
 from styleforge.loss_network import loss_network
 from styleforge.losses import Objective
@@ -26,7 +27,9 @@ from styleforge.optimize.evaluation import LossValues
 from styleforge.optimize.minimize import Carried, Iterate, minimize
 from styleforge.optimize.scales import Scale, plan_scales, refine
 from styleforge.presets import Preset
-from styleforge.tiles import TiledObjective, Tiling, gram_matrices, whole_features
+from styleforge.statistics import sorting_bytes, statistic_named
+from styleforge.styles import StyleImage, StyleTargets, shares, styles_by_layer
+from styleforge.tiles import TiledObjective, Tiling, whole_features
 from styleforge.weights import Weights, load_weights
 
 NOISE = 0.02
@@ -37,7 +40,7 @@ Like the authors' own code, it is faint: loud noise is still there after hundred
 
 MAX_ASPECT = 16
 
-Styles = Sequence[tuple[Tensor, float]]
+Styles = Sequence[StyleImage | tuple[Tensor, float]]
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,9 @@ class Progress:
 class Studio:
     """A network and paintings made ready, for transfers to any number of photos.
 
-    ``styles`` are images (1, 3, H, W), sRGB in [0, 1], with weights, which are scaled to sum to 1.
-    A picture that needs more than ``memory`` bytes is evaluated in tiles, which gives the same and
-    takes longer. ``precision`` is of the convolutions on a GPU.
+    ``styles`` are images (1, 3, H, W), sRGB in [0, 1], with weights, which at each layer are
+    scaled to sum to 1. A picture that needs more than ``memory`` bytes is evaluated in tiles, which
+    gives the same and takes longer. ``precision`` is of the convolutions on a GPU.
     """
 
     def __init__(
@@ -87,33 +90,58 @@ class Studio:
         memory: int | None = None,
         precision: Precision = "float32",
     ) -> None:
-        for style, _ in styles:
-            _check_shape("a style image", _size(style))
-        total = sum(weight for _, weight in styles)
+        self.styles = [StyleImage(*style) for style in styles]
+        for style in self.styles:
+            _check_shape("a style image", _size(style.image))
         self.preset = preset
         self.device = torch.device(device)
-        self.styles = [(image, weight / total) for image, weight in styles]
+        styles_by_layer([style.layers for style in self.styles], preset)  # or it is a mistake
         weights = weights or load_weights(preset.network.weights)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.network = loss_network(weights, preset, dtype=dtype).to(self.device)
         self.weights = replace(weights, kernels={}, biases={})
         """Where the network's weights came from; it has its own copy."""
         self._memory = memory
-        self._grams: dict[int, dict[str, Tensor]] = {}
+        statistic = statistic_named(preset.style.statistic, seed=preset.seed)
+        self._targets = StyleTargets(self.network, preset, self.styles, statistic, self.tiling)
 
-    def transfer(self, content: Tensor, *, init: Tensor | None = None) -> StyleTransfer:
+    def transfer(
+        self, content: Tensor, *, init: Tensor | None = None, masks: Sequence[Tensor] = ()
+    ) -> StyleTransfer:
         """To a photo (1, 3, H, W), sRGB in [0, 1]; ``init`` replaces what the preset starts from.
 
-        Raises :class:`UsageError` for a photo that is a strip, or too small.
+        ``masks`` (1, 1, H, W) in [0, 1], of the photo's shape, say where each style goes.
+        Raises :class:`UsageError` for a photo that is a strip, or too small, and for masks that do
+        not fit.
         """
-        return StyleTransfer(self, content, init)
+        named = [(f"mask {number}", mask) for number, mask in enumerate(masks, 1)]
+        check_masks(
+            named,
+            styles=len(self.styles),
+            size=_size(content),
+            statistic=self.preset.style.statistic,
+        )
+        return StyleTransfer(self, content, init, masks)
 
     def tiling(self, size: tuple[int, int]) -> Tiling | None:
-        """How pictures of this (width, height) are cut to keep to the memory; None: not at all."""
+        """How pictures of this (width, height) are cut to keep to the memory; None: not at all.
+
+        Raises :class:`OutOfMemoryError` for a statistic that needs them whole.
+        """
         if self._memory is None:
             return None
         pixels = size[0] * size[1]
-        return tiling_within(self._memory, self.network, pixels, device=self.device)
+        sorts = self.preset.style.statistic == "sliced-wasserstein"
+        extra = round(pixels * sorting_bytes(self.preset.style_weights)) if sorts else 0
+        memory = self._memory - extra
+        tiling = tiling_within(memory, self.network, pixels, device=self.device)
+        if tiling is not None and sorts:
+            raise OutOfMemoryError(
+                f"{size[0]} x {size[1]} pixels do not fit into the memory at once, and "
+                "sliced-wasserstein cannot be evaluated in tiles; "
+                "use a smaller --size or another --statistic"
+            )
+        return tiling
 
     def take_smaller_tiles(self, size: tuple[int, int]) -> bool:
         """Plan with less memory; false if the tiles are the smallest already."""
@@ -124,50 +152,34 @@ class Studio:
         return self.tiling(size) != tiling
 
     @torch.no_grad()
-    def objective(self, photo: Tensor) -> Objective | TiledObjective:
+    def objective(self, photo: Tensor, masks: Sequence[Tensor] = ()) -> Objective | TiledObjective:
         """The preset's objective for a photo at the size of a scale, in tiles where it must be."""
         preset = self.preset
         photo = photo.to(self.device)
         tiling = self.tiling(_size(photo))
+        targets = self._targets
+        style, guidance = (
+            targets.in_regions(photo, masks) if masks else (targets.everywhere(photo), {})
+        )
         objective = Objective(
             self.network,
             content_targets=whole_features(self.network, photo, preset.content_weights, tiling),
             content_weights=preset.content_weights,
-            style_targets=self.gram_targets(max(_size(photo))),
+            style_targets=style,
             style_weights=preset.style_weights,
             tv_weight=preset.tv,
+            statistic=targets.statistic,
+            guidance=guidance,
         )
         return objective if tiling is None else TiledObjective(objective, tiling)
 
-    def gram_targets(self, longest: int) -> dict[str, Tensor]:
-        """The styles' Gram matrices, blended by weight, for pictures of this longest side.
-
-        Against sum_k v_k E_l(A_k) with sum_k v_k = 1 this differs by a constant only.
-        """
-        if longest not in self._grams:
-            self._grams[longest] = self._blended_grams(longest)
-        return self._grams[longest]
-
     def colors(self, longest: int) -> Colors:
         """The styles' colours taken together."""
-        return colors(
-            [
-                (resize(image, fit_size(_size(image), longest)), weight)
-                for image, weight in self.styles
-            ]
-        )
-
-    def _blended_grams(self, longest: int) -> dict[str, Tensor]:
-        blended: dict[str, Tensor] = {}
-        for image, weight in self.styles:
-            size = style_size(_size(image), longest, self.preset.style.scale)
-            painting = resize(image, size).to(self.device)
-            layers, tiling = self.preset.style_weights, self.tiling(size)
-            grams = gram_matrices(self.network, painting, layers, tiling)
-            for layer, gram in grams.items():
-                own = weight * gram
-                blended[layer] = blended[layer] + own if layer in blended else own
-        return blended
+        own = shares([style.weight for style in self.styles])
+        images = [
+            resize(style.image, fit_size(_size(style.image), longest)) for style in self.styles
+        ]
+        return colors(list(zip(images, own, strict=True)))
 
 
 class StyleTransfer:
@@ -176,11 +188,16 @@ class StyleTransfer:
     Made by :meth:`Studio.transfer`.
     """
 
-    def __init__(self, studio: Studio, content: Tensor, init: Tensor | None) -> None:
+    def __init__(
+        self, studio: Studio, content: Tensor, init: Tensor | None, masks: Sequence[Tensor]
+    ) -> None:
         self.scales = plan(_size(content), studio.preset)
         self.studio = studio
-        self._content = content
-        self._init = init
+        self._photo = content
+        self._masks = masks
+        grey = studio.preset.colors == "luminance"
+        self._content = _grey(content) if grey else content
+        self._init = _grey(init) if grey and init is not None else init
         self._carried = Carried()
         self._reached: _Reached | None = None
 
@@ -193,7 +210,14 @@ class StyleTransfer:
 
     def image(self) -> Tensor:
         """The pastiche so far, (1, 3, H, W) in [0, 1] on the CPU, always at the final size."""
-        return self._start(self.scales[-1])
+        image = self._start(self.scales[-1])
+        photo = resize(self._photo, self.scales[-1].size)
+        if self.studio.preset.colors == "luminance":
+            image = keep_colors(image, photo)
+        if self._masks:
+            masks = [resize(mask, self.scales[-1].size) for mask in self._masks]
+            image = composite(image, photo, torch.cat(masks))
+        return image
 
     def _optimize_within_memory(self, scale: Scale) -> Iterator[tuple[Iterate, str]]:
         """Where the memory does not suffice after all, go on from there in smaller tiles."""
@@ -218,7 +242,7 @@ class StyleTransfer:
             start = self._start(scale).to(studio.device)
             initial = self._initial(scale)
             for iterate in minimize(
-                studio.objective(resize(self._content, scale.size)),
+                studio.objective(resize(self._content, scale.size), self._masks),
                 start,
                 optimizer=studio.preset.optimizer.name,
                 steps=scale.steps,
@@ -250,7 +274,7 @@ class StyleTransfer:
             generator = torch.Generator().manual_seed(preset.seed)
             return 0.5 + NOISE * torch.randn(1, 3, height, width, generator=generator)
         image = resize(self._content if self._init is None else self._init, scale.size)
-        if self._init is None and preset.init == "recolored":
+        if self._init is None and preset.init == "recolored" and preset.colors == "style":
             target = self.studio.colors(max(self.scales[0].size))
             return match_colors(image, target).clamp(0, 1)
         return image
@@ -290,16 +314,6 @@ def plan(content_size: tuple[int, int], preset: Preset) -> list[Scale]:
     )
 
 
-def style_size(size: tuple[int, int], longest: int, factor: float) -> tuple[int, int]:
-    """(width, height) of a style image for a picture of this longest side, which it follows.
-
-    So a stroke takes up the same share of the picture at every output size.
-    """
-    wanted = factor * longest
-    least = MIN_SIDE * max(size) / min(size)
-    return fit_size(size, round(max(wanted, least)))
-
-
 def _check_shape(what: str, size: tuple[int, int]) -> None:
     """A strip has too few positions across, or would be blown up to a huge image."""
     if max(size) > MAX_ASPECT * min(size):
@@ -307,6 +321,11 @@ def _check_shape(what: str, size: tuple[int, int]) -> None:
             f"{what} is {size[0]} x {size[1]} pixels: its longer side may be at most "
             f"{MAX_ASPECT} times its shorter; crop it"
         )
+
+
+def _grey(image: Tensor) -> Tensor:
+    """(1, 3, H, W) with the luminance in all channels."""
+    return luminance(image).expand(-1, 3, -1, -1)
 
 
 def _size(image: Tensor) -> tuple[int, int]:

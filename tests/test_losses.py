@@ -5,7 +5,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from styleforge.losses import Objective, content_loss, gram_matrix, style_loss, total_variation
+from styleforge.losses import (
+    GRAM,
+    Guidance,
+    Moments,
+    Objective,
+    content_loss,
+    gram_matrix,
+    style_loss,
+    total_variation,
+)
 
 FLOATS = pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 
@@ -104,6 +113,20 @@ def test_content_gradient_equals_the_papers_closed_form() -> None:
     torch.testing.assert_close(gradient, expected.detach())
 
 
+def test_guided_gram_is_the_papers() -> None:
+    """Equations 3 and 4: G_r = (T_r F) (T_r F)^T, sum T_r^2 = 1, E = sum_r lambda_r E_r."""
+    features, targets = random(1, 3, 4, 5), gram_matrix(random(2, 3, 4, 5, seed=1))
+    drawn = random(2, 1, 4, 5, seed=2).abs()
+    paper = drawn.flatten(2) / drawn.flatten(2).norm(dim=2, keepdim=True)
+    guided = features.flatten(2) * paper
+    grams = guided @ guided.mT
+    shares = torch.tensor([0.3, 0.6], dtype=torch.float64)
+    expected = (shares * (grams - targets).square().sum((1, 2)) / (4 * 3**2)).sum()
+    guidance = Guidance(20**0.5 * paper.view_as(drawn), shares)
+    torch.testing.assert_close(GRAM(features, guidance.channels), grams)
+    torch.testing.assert_close(style_loss(features, targets, guidance=guidance), expected)
+
+
 def test_gradients_equal_finite_differences() -> None:
     features, other = random(2, 2, 3, 4).requires_grad_(), random(2, 2, 3, 4, seed=1)
     gram = gram_matrix(other)
@@ -160,6 +183,24 @@ def test_objective_is_the_weighted_sum() -> None:
     torch.testing.assert_close(loss.style, style)
     torch.testing.assert_close(loss.tv, 7 * total_variation(image))
     torch.testing.assert_close(loss.total, loss.content + loss.style + loss.tv)
+
+
+def test_objective_with_another_statistic_in_regions() -> None:
+    """Of the mean: each region's own, weighed by its share."""
+    mean = Moments(lambda x, t: (x * t**2).sum((2, 3))[:, None], lambda means: means, strength=1.0)
+    image = torch.cat([torch.full((1, 1, 2, 2), value) for value in (1.0, 5.0)], dim=3)
+    channels = torch.zeros(2, 1, 2, 4)
+    channels[0, ..., :2] = channels[1, ..., 2:] = 2**0.5
+    loss = Objective(
+        lambda image: {"first": image},
+        {},
+        {},
+        {"first": torch.tensor([0.0, 2.0]).view(2, 1, 1)},
+        {"first": 10.0},
+        statistic=mean,
+        guidance={"first": Guidance(channels, torch.tensor([0.5, 0.25]))},
+    )(image)
+    torch.testing.assert_close(loss.style, torch.tensor(10 * (0.5 * 1**2 + 0.25 * 3**2)))
 
 
 def test_objective_without_terms_is_zero() -> None:

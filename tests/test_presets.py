@@ -23,10 +23,13 @@ content: {alpha: 1.0, layers: {conv4_2: 1.0}}
 style:
   beta: 1000.0
   layers: {conv1_1: 0.2, conv2_1: 0.2, conv3_1: 0.2, conv4_1: 0.2, conv5_1: 0.2}
+  scale: 1.0
+  statistic: gram
 tv: 0.0
 optimizer: {name: lbfgs, steps: 60}
 scales: {start: 128, factor: 2.0, steps: 60}
 init: content
+colors: style
 size: 512
 """
 
@@ -139,6 +142,15 @@ def test_an_exponent_without_a_dot_is_a_number() -> None:
         ("style: {beta: -5}", "style.beta: input should be greater than or equal to 0 (not -5)"),
         ("style: {beta: .inf}", "style.beta: input should be a finite number (not inf)"),
         ("style: {scale: 0}", "style.scale: input should be greater than 0 (not 0)"),
+        (
+            "style: {statistic: median}",
+            "style.statistic: input should be 'gram', 'mean-std', 'covariance' or "
+            "'sliced-wasserstein' (not 'median')",
+        ),
+        (
+            "colors: keep",
+            "colors: input should be 'style', 'content' or 'luminance' (not 'keep')",
+        ),
         ("tv: yes", "tv: input should be a number (not True)"),
         ("size: true", "size: input should be a number (not True)"),
         (

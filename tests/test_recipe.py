@@ -28,12 +28,13 @@ RECIPE = Recipe(
     preset="painterly",
     settings=Preset().model_dump(),
     content=Input("photos/Zoë.jpg", "c0"),
-    styles=[Input("a.jpg", "a0", 0.7), Input("b.jpg", "b0", 0.3)],
+    styles=[Input("a.jpg", "a0", 0.7), Input("b.jpg", "b0", 0.3, ["conv1_1", "conv2_1"])],
     init=Input("init.png", "10"),
     weights={"source": "original", "sha256": "e0"},
     device="cpu",
     depth=8,
     versions={"styleforge": "0.1.0"},
+    masks=[Input("left.png", "d0"), Input("right.png", "d1")],
 )
 STYLIZED = StylizeRecipe(
     model=Input("models/夜.safetensors", "50"),
@@ -52,7 +53,7 @@ BOTH = pytest.mark.parametrize("recipe", [RECIPE, STYLIZED], ids=["transfer", "s
 
 
 @pytest.mark.parametrize(
-    "recipe", [RECIPE, replace(RECIPE, init=None, depth=16, device="cuda"), STYLIZED]
+    "recipe", [RECIPE, replace(RECIPE, init=None, masks=[], depth=16, device="cuda"), STYLIZED]
 )
 def test_json_round_trip(recipe: Recipe | StylizeRecipe) -> None:
     assert parse_recipe(recipe.to_json(), HERE) == recipe
@@ -82,7 +83,19 @@ def test_a_picture_of_one_pixel_holds_its_recipe(tmp_path: Path) -> None:
 def test_an_input_is_named_and_hashed(tmp_path: Path) -> None:
     noise().save(tmp_path / "a.png")
     picture = load_image(tmp_path / "a.png")
-    assert Input.of(picture, 0.5) == Input(str(tmp_path / "a.png"), picture.sha256, 0.5)
+    path, sha256 = str(tmp_path / "a.png"), picture.sha256
+    assert Input.of(picture, 0.5) == Input(path, sha256, 0.5)
+    assert Input.of(picture, 0.5, ("conv1_1",)) == Input(path, sha256, 0.5, ["conv1_1"])
+
+
+def test_a_recipe_from_before_there_were_masks_and_layers() -> None:
+    fields = without("masks")
+    for style in fields["styles"]:
+        del style["layers"]
+    found = parse_recipe(json.dumps({"styleforge": fields}), HERE)
+    assert isinstance(found, Recipe)
+    assert found.masks == []
+    assert [style.layers for style in found.styles] == [[], []]
 
 
 def without(key: str, recipe: Recipe | StylizeRecipe = RECIPE) -> dict[str, Any]:

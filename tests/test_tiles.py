@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from styleforge.guidance import guidance
 from styleforge.layers import LAYERS, reach, stride
-from styleforge.losses import Objective, gram_matrix
-from styleforge.tiles import TiledObjective, Tiling, gram_matrices, whole_features
+from styleforge.losses import GRAM, Moments, Objective, gram_matrix
+from styleforge.statistics import COVARIANCE, MEAN_STD, SlicedWasserstein
+from styleforge.tiles import TiledObjective, Tiling, style_statistics, whole_features
 from styleforge.vgg import VGG19, Padding, Pooling
 from styleforge.weights import Weights
 
@@ -83,6 +85,33 @@ def test_loss_and_gradient_equal_those_of_the_whole_picture(
     assert gradient < 1e-10
 
 
+@pytest.mark.parametrize("in_regions", [False, True], ids=["everywhere", "in regions"])
+@pytest.mark.parametrize(
+    "statistic", [GRAM, MEAN_STD, COVARIANCE], ids=["gram", "mean-std", "covariance"]
+)
+def test_other_statistics_and_regions_equal_those_of_the_whole_picture(
+    statistic: Moments, in_regions: bool, weights: Weights
+) -> None:
+    network = VGG19(weights, [CONTENT, *STYLE]).double()
+    picture, painting = image(101, 75).double(), image(80, 90, 2).double()
+    masks = torch.rand(2, 1, 101, 75, generator=torch.Generator().manual_seed(3)).double()
+    with torch.no_grad():
+        features = network(painting)
+    count = 2 if in_regions else 1
+    whole = Objective(
+        network,
+        {},
+        {},
+        {layer: statistic(features[layer]).repeat(count, 1, 1) for layer in STYLE},
+        dict.fromkeys(STYLE, 10.0),
+        statistic=statistic,
+        guidance={layer: guidance(masks, layer) for layer in STYLE if in_regions},
+    )
+    tiled = TiledObjective(whole, Tiling.of(32, network.wanted))
+    for found, expected in zip(*(evaluated(x, picture) for x in (tiled, whole)), strict=True):
+        assert (found - expected).norm() < 1e-10 * expected.norm()
+
+
 @SIZES
 def test_float32_is_as_close_as_rounding_allows(size: tuple[int, int], weights: Weights) -> None:
     network = VGG19(weights, [CONTENT, *STYLE], pooling="avg")
@@ -114,12 +143,34 @@ def test_targets_equal_those_of_the_whole_picture(size: tuple[int, int], weights
     tiling = Tiling.of(32, network.wanted)
     with torch.no_grad():
         features = network(image(*size))
-    grams = gram_matrices(network, image(*size), STYLE, tiling)
+    grams = style_statistics(network, image(*size), STYLE, tiling)
     for layer in STYLE:
         torch.testing.assert_close(grams[layer], gram_matrix(features[layer]), rtol=1e-4, atol=1e-4)
     whole = whole_features(network, image(*size), [CONTENT], tiling)
     difference = (whole[CONTENT] - features[CONTENT]).abs().max()
     assert difference < 1e-4 * features[CONTENT].max()
+
+
+@pytest.mark.parametrize("statistic", [MEAN_STD, COVARIANCE], ids=["mean-std", "covariance"])
+def test_targets_of_other_statistics_equal_those_of_the_whole_picture(
+    statistic: Moments, weights: Weights
+) -> None:
+    network = VGG19(weights, STYLE).double()
+    picture = image(101, 75).double()
+    cut, whole = (
+        style_statistics(network, picture, STYLE, tiling, statistic=statistic)
+        for tiling in (Tiling.of(32, network.wanted), None)
+    )
+    for layer in STYLE:
+        torch.testing.assert_close(cut[layer], whole[layer])
+
+
+def test_sorted_projections_are_taken_whole(weights: Weights) -> None:
+    network, statistic = VGG19(weights, ["relu1_1"]), SlicedWasserstein(0)
+    found = style_statistics(network, image(48, 64), ["relu1_1"], None, statistic=statistic)
+    with torch.no_grad():
+        expected = statistic(network(image(48, 64))["relu1_1"])
+    assert found["relu1_1"].equal(expected)
 
 
 def test_without_a_tiling_targets_are_taken_whole(weights: Weights) -> None:
@@ -128,5 +179,5 @@ def test_without_a_tiling_targets_are_taken_whole(weights: Weights) -> None:
     with torch.no_grad():
         features = network(picture)
     assert whole_features(network, picture, [CONTENT], None)[CONTENT].equal(features[CONTENT])
-    grams = gram_matrices(network, picture, STYLE, None)
+    grams = style_statistics(network, picture, STYLE, None)
     torch.testing.assert_close(grams["relu2_1"], gram_matrix(features["relu2_1"]))

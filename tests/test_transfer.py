@@ -17,7 +17,8 @@ from styleforge.optimize.minimize import Iterate, minimize
 from styleforge.optimize.scales import Scale
 from styleforge.presets import Preset
 from styleforge.settings import validate
-from styleforge.transfer import NOISE, Studio, Styles, StyleTransfer, plan, style_size
+from styleforge.styles import StyleImage, style_size
+from styleforge.transfer import NOISE, Studio, Styles, StyleTransfer, plan
 from styleforge.weights import Weights
 
 SHALLOW: dict[str, Any] = {
@@ -361,3 +362,144 @@ def test_adam_goes_on_with_its_moments_at_the_next_size(
     before = run._carried.adam._taken_before[0, 0]
     assert (before[:height, :width] == run.scales[0].steps).all()
     assert before[height:].sum() == before[:, width:].sum() == 0
+
+
+def half(photo: Tensor) -> Tensor:
+    """White on the left, soft in the middle, black on the right; (1, 1, H, W)."""
+    row = torch.linspace(1.5, -0.5, photo.shape[3]).clamp(0, 1)
+    return row.expand(1, 1, photo.shape[2], -1)
+
+
+@pytest.mark.parametrize("statistic", ["gram", "mean-std", "covariance"])
+def test_a_mask_of_ones_is_no_mask(
+    statistic: str, photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    style = {**SHALLOW["style"], "statistic": statistic}
+    studio = Studio([(painting, 1.0)], shallow(style=style), weights=weights)
+    masked = finished(studio.transfer(photo, masks=[torch.ones(1, 1, *photo.shape[2:])]))
+    torch.testing.assert_close(masked, finished(studio.transfer(photo)), rtol=0, atol=1e-5)
+
+
+def test_where_no_mask_is_white_the_photo_stays(
+    square: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    studio = Studio([(painting, 1.0)], shallow(**TWO_SCALES), weights=weights)
+    mask = half(square)
+    found = finished(studio.transfer(square, masks=[mask]))
+    black, white = (mask == 0).expand_as(found), (mask == 1).expand_as(found)
+    assert found[black].equal(square[black])
+    assert (found[white] - square[white]).abs().mean() > 0.02
+
+
+def test_each_style_goes_where_its_mask_is_white(photo: Tensor, weights: Weights) -> None:
+    """One half in the style of a red image, the other of a blue one."""
+    ones = torch.ones(1, 1, 48, 48)
+    red, blue = (torch.cat([r * ones, 0.2 * ones, b * ones], 1) for r, b in ((0.9, 0), (0, 0.9)))
+    left = (torch.arange(64) < 32).float().expand(1, 1, 43, -1)
+    preset = shallow(optimizer={"steps": 15})
+    studio = Studio([(red, 1.0), (blue, 1.0)], preset, weights=weights)
+    found = finished(studio.transfer(photo, masks=[left, 1 - left]))
+    redness = (found - resize(photo, (48, 32)))[:, 0] - (found - resize(photo, (48, 32)))[:, 2]
+    assert redness[..., :24].mean() > redness[..., 24:].mean() + 0.1
+
+
+def test_masks_that_do_not_fit_are_refused(
+    photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    studio = Studio([(painting, 1.0)], shallow(), weights=weights)
+    with pytest.raises(UsageError) as caught:
+        studio.transfer(photo, masks=[torch.zeros(1, 1, 43, 64)])
+    assert str(caught.value) == "mask 1 is black everywhere: paint white where the style goes"
+
+
+def test_masked_run_in_tiles_gives_the_same_picture(
+    photo: Tensor, painting: Tensor, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "_TILE_SIDES", (16,))
+    cut, whole = (
+        Studio([(painting, 1.0)], shallow(), weights=weights, memory=memory) for memory in (0, None)
+    )
+    pair = [finished(studio.transfer(photo, masks=[half(photo)])) for studio in (cut, whole)]
+    torch.testing.assert_close(*pair, atol=1e-3, rtol=0)
+
+
+def test_sliced_wasserstein_is_refused_in_tiles(
+    photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    style = {**SHALLOW["style"], "statistic": "sliced-wasserstein"}
+    studio = Studio([(painting, 1.0)], shallow(style=style), weights=weights, memory=1)
+    with pytest.raises(OutOfMemoryError) as caught:
+        next(iter(studio.transfer(photo)))
+    assert str(caught.value) == (
+        "48 x 32 pixels do not fit into the memory at once, and sliced-wasserstein cannot be "
+        "evaluated in tiles; use a smaller --size or another --statistic"
+    )
+
+
+def test_sliced_wasserstein_needs_more_memory(painting: Tensor, weights: Weights) -> None:
+    style = {**SHALLOW["style"], "statistic": "sliced-wasserstein"}
+    sliced, gram = (
+        Studio([(painting, 1.0)], preset, weights=weights, memory=2**31)
+        for preset in (shallow(style=style), shallow())
+    )
+    fitting = max(n for n in range(100, 2000, 20) if gram.tiling((n, n)) is None)
+    with pytest.raises(OutOfMemoryError):
+        sliced.tiling((fitting, fitting))
+    assert sliced.tiling((300, 300)) is None
+
+
+@pytest.mark.parametrize("statistic", ["mean-std", "covariance", "sliced-wasserstein"])
+def test_any_statistic_lowers_its_loss_the_same_for_the_same_seed(
+    statistic: str, photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    style = {"beta": 10, "layers": {"conv1_1": 0.5, "conv2_1": 0.5}, "statistic": statistic}
+    preset = shallow(style=style, network={"normalized": True})
+    runs = [style_transfer(photo, [(painting, 1.0)], preset, weights=weights) for _ in range(2)]
+    first, *_, last = list(runs[0])
+    assert last.loss.style < 0.8 * first.loss.style
+    assert runs[0].image().equal(finished(runs[1]))
+
+
+def test_luminance_keeps_the_photos_colors(
+    photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    preset = shallow(colors="luminance", size=64)
+    run = style_transfer(photo, [(painting, 1.0)], preset, weights=weights)
+    found = finished(run)
+    torch.testing.assert_close(run._content[:, 0], run._content[:, 1])
+    inside = ((found > 0) & (found < 1)).all(1, keepdim=True).expand_as(found)
+    changed = (found - photo)[inside].view(3, -1)
+    assert changed.abs().mean() > 0.01
+    torch.testing.assert_close(changed[0], changed[2], atol=1e-5, rtol=0)
+
+
+def test_luminance_of_an_initial_image_is_all_that_counts(
+    photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    preset = shallow(colors="luminance", optimizer={"steps": 0}, size=64)
+    run = style_transfer(photo, [(painting, 1.0)], preset, init=photo.clone(), weights=weights)
+    torch.testing.assert_close(finished(run), photo, atol=1e-5 + 0.5 / 255, rtol=0)
+
+
+@pytest.mark.parametrize("colors", ["content", "luminance"])
+def test_recolored_starts_from_the_photo_where_the_painting_takes_its_colors(
+    colors: str, photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    preset = shallow(colors=colors, init="recolored", size=64)
+    run = style_transfer(photo, [(painting, 1.0)], preset, weights=weights)
+    torch.testing.assert_close(run.image(), photo, atol=1e-5, rtol=0)
+
+
+def test_styles_by_layer_are_checked_first(painting: Tensor, weights: Weights) -> None:
+    with pytest.raises(UsageError) as caught:
+        Studio([StyleImage(painting, 1.0, ["conv1_1"])], shallow(), weights=weights)
+    assert str(caught.value).startswith("no style names the style layer conv2_1: ")
+
+
+def test_two_styles_at_different_layers(photo: Tensor, painting: Tensor, weights: Weights) -> None:
+    styles = [
+        StyleImage(painting, layers=["conv2_1"]),
+        StyleImage(painting.flip(1), layers=["conv1_1"]),
+    ]
+    first, *_, last = list(style_transfer(photo, styles, shallow(), weights=weights))
+    assert last.loss.total < 0.7 * first.loss.total

@@ -11,15 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from styleforge.cli.naming import with_weight
+from styleforge.cli.naming import with_layers, with_weight
 from styleforge.devices import Precision, out_of_memory_as_error, pick_device, pick_precision
 from styleforge.errors import UsageError, WeightsError
 from styleforge.estimate import available_memory
+from styleforge.guidance import check_masks, mask_of
 from styleforge.images import Picture, load_image, resize
 from styleforge.optimize.scales import Scale
 from styleforge.output import Depth, check_output, encode_image, save_image
 from styleforge.presets import INITIAL_IMAGES, Preset
 from styleforge.recipe import Input, Recipe, versions
+from styleforge.styles import StyleImage, styles_by_layer
 from styleforge.transfer import Studio, StyleTransfer, plan
 from styleforge.weights import Weights, load_weights
 
@@ -28,15 +30,17 @@ STDOUT = "-"
 
 @dataclass(frozen=True)
 class StyleArgument:
-    """A style image as named on the command line: ``path`` or ``path:weight``."""
+    """A style image as named on the command line: ``path[:weight][@layer+layer]``."""
 
     path: Path
     weight: float
+    layers: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> StyleArgument:
-        name, weight = with_weight(text)
-        return cls(Path(name), weight)
+        rest, layers = with_layers(text)
+        name, weight = with_weight(rest)
+        return cls(Path(name), weight, layers)
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class Request:
     styles: Sequence[StyleArgument]
     preset_name: str
     preset: Preset
+    masks: Sequence[Path] = ()
     output: str | None = None
     device: str = "auto"
     depth: Depth = 8
@@ -67,6 +72,7 @@ class Job:
     content: Picture
     styles: list[tuple[Picture, float]]
     init: Picture | None
+    masks: list[Picture]
     output: Path | None
     scales: list[Scale]
     device: torch.device
@@ -86,12 +92,20 @@ class Job:
             content=content,
             styles=styles,
             init=init,
+            masks=[load_image(path, min_side=1) for path in request.masks],
             output=_output_path(request),
             scales=plan(content.size, preset),
             device=device,
             precision=precision,
         )
         job._check_outputs()
+        styles_by_layer([style.layers for style in request.styles], preset)  # or it is a mistake
+        check_masks(
+            [(str(picture.path), mask_of(picture)) for picture in job.masks],
+            styles=len(styles),
+            size=content.size,
+            statistic=preset.style.statistic,
+        )
         return job
 
     @property
@@ -112,13 +126,18 @@ class Job:
         """The run, ready to iterate over. Loads the weights."""
         with out_of_memory_as_error(self.size):
             return self.studio().transfer(
-                self.content.pixels, init=self.init.pixels if self.init else None
+                self.content.pixels,
+                init=self.init.pixels if self.init else None,
+                masks=[mask_of(picture) for picture in self.masks],
             )
 
     def studio(self) -> Studio:
         """The network and the styles, for this photo and any other."""
         return Studio(
-            [(picture.pixels, weight) for picture, weight in self.styles],
+            [
+                StyleImage(picture.pixels, style.weight, style.layers)
+                for (picture, _), style in zip(self.styles, self.request.styles, strict=True)
+            ],
             self.request.preset,
             device=self.device,
             weights=self._weights(),
@@ -152,8 +171,12 @@ class Job:
             preset=self.request.preset_name,
             settings=self.request.preset.model_dump(),
             content=Input.of(self.content),
-            styles=[Input.of(picture, weight) for picture, weight in self.styles],
+            styles=[
+                Input.of(picture, style.weight, style.layers)
+                for (picture, _), style in zip(self.styles, self.request.styles, strict=True)
+            ],
             init=Input.of(self.init) if self.init else None,
+            masks=[Input.of(picture) for picture in self.masks],
             weights={"source": weights.source, "sha256": weights.sha256},
             device=self.device.type,
             depth=self.request.depth,
@@ -162,9 +185,14 @@ class Job:
 
     def check_inputs(self, recipe: Recipe) -> None:
         """Raise :class:`UsageError` where an input is not the one that the recipe was made from."""
-        options = ["--content", *(["--style"] * len(recipe.styles)), "--init"]
-        used = [recipe.content, *recipe.styles, *([recipe.init] if recipe.init else [])]
-        for picture, expected, option in zip(self.inputs, used, options, strict=False):
+        named = [
+            ("--content", [recipe.content]),
+            ("--style", recipe.styles),
+            ("--init", [recipe.init] if recipe.init else []),
+            ("--mask", recipe.masks),
+        ]
+        used = [(option, expected) for option, inputs in named for expected in inputs]
+        for picture, (option, expected) in zip(self.inputs, used, strict=True):
             if picture.sha256 != expected.sha256:
                 raise UsageError(
                     f"{picture.path} is not the file the picture was made from (its SHA-256 "
@@ -173,8 +201,9 @@ class Job:
 
     @property
     def inputs(self) -> list[Picture]:
-        """Content, styles and, where it is a file, the initial image."""
-        return [self.content, *(p for p, _ in self.styles), *([self.init] if self.init else [])]
+        """Content, styles and, where it is a file, the initial image; masks."""
+        init = [self.init] if self.init else []
+        return [self.content, *(picture for picture, _ in self.styles), *init, *self.masks]
 
     def _weights(self) -> Weights:
         weights = load_weights(self.request.preset.network.weights)

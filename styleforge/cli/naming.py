@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 from pathlib import Path
 from typing import Literal
 
 from styleforge.errors import UsageError
+from styleforge.layers import LAYERS
 
 
 def with_weight(text: str) -> tuple[str, float]:
@@ -24,14 +26,30 @@ def with_weight(text: str) -> tuple[str, float]:
     return name, value
 
 
+def with_layers(text: str) -> tuple[str, tuple[str, ...]]:
+    """``a.jpg@conv1_1+conv2_1`` to ``("a.jpg", ("conv1_1", "conv2_1"))``; a file as it is to none.
+
+    So is what cannot be layers: ``me@home.jpg``.
+    """
+    name, _, layers = text.rpartition("@")
+    if not re.fullmatch(r"\w+(\+\w+)*", layers) or not name or os.path.exists(text):  # noqa: PTH110
+        return text, ()
+    return name, tuple(layers.split("+"))
+
+
 def named_path(text: str) -> tuple[str, Path]:
     """``cafe=a.jpg`` to its name and path; without a name, the file's stem is made one."""
     name, given, path = text.partition("=")
     if not given or os.path.exists(text):  # noqa: PTH110
         return _slug(Path(text).stem), Path(text)
+    return style_name(name), Path(path)
+
+
+def style_name(name: str) -> str:
+    """A name for a style of a network, checked."""
     if _slug(name) != name:
         raise UsageError(f"{name!r}: a style's name has small letters, digits and hyphens")
-    return name, Path(path)
+    return name
 
 
 def _slug(text: str) -> str:
@@ -74,3 +92,20 @@ def duration(seconds: float) -> str:
     if seconds < 180:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def printable(text: str) -> str:
+    """On one line: newlines and other control characters as escapes, the rest as it is."""
+    plain = text.encode(errors="backslashreplace").decode()
+    return re.sub(r"[\x00-\x1f\x7f]", lambda match: repr(match[0])[1:-1], plain)
+
+
+def known_layer(name: str) -> str:
+    """One of VGG-19's layers. Raises :class:`UsageError`."""
+    if name not in LAYERS:
+        close = difflib.get_close_matches(name, LAYERS, n=1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        raise UsageError(
+            f"unknown layer {name!r}{meant}; layers are written conv4_2, relu4_2, pool4"
+        )
+    return name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ from styleforge.errors import UsageError
 if TYPE_CHECKING:
     from styleforge.cli.job import Job
     from styleforge.cli.stylize_job import StylizeJob
-    from styleforge.recipe import Recipe, StylizeRecipe
+    from styleforge.recipe import Input, Recipe, StylizeRecipe
 
 
 def rerun(
@@ -27,6 +28,7 @@ def rerun(
         list[Path] | None, typer.Option(help="The style images, in order, likewise.")
     ] = None,
     init: Annotated[Path | None, typer.Option(help="The initial image, likewise.")] = None,
+    mask: Annotated[list[Path] | None, typer.Option(help="The masks, in order, likewise.")] = None,
     model: Annotated[Path | None, typer.Option(help="The trained network, likewise.")] = None,
     device: Annotated[str, typer.Option("-d", "--device", help="Default: as before.")] = "",
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
@@ -47,33 +49,30 @@ def rerun(
         if style and len(style) != len(recipe.styles):
             count = len(recipe.styles)
             raise UsageError(f"{picture} was made from {count} styles, not {len(style)}")
-        moved = _Moved(picture, content, style or (), init, model)
+        if mask and len(mask) != len(recipe.masks):
+            count = len(recipe.masks)
+            raise UsageError(f"{picture} was made with {count} masks, not {len(mask)}")
+        moved = _Moved(picture, content, style or (), init, mask or ())
         job = _transfer(recipe, moved, output=output, device=device, force=force)
         run.run(job, quiet=quiet, verbose=False, as_json=as_json, started=started)
     else:
         from styleforge.cli import stylize_job
 
-        moved = _Moved(picture, content, (), None, model)
+        moved = _Moved(picture, content, model=model)
         again = _stylize(recipe, moved, output=output, device=device, force=force)
         stylize_job.run(again, quiet=quiet, as_json=as_json, started=started)
 
 
+@dataclass(frozen=True)
 class _Moved:
-    """Where the inputs of a picture are now."""
+    """Where the inputs of a picture are now, where that was said."""
 
-    def __init__(
-        self,
-        picture: Path,
-        content: Path | None,
-        styles: Sequence[Path],
-        init: Path | None,
-        model: Path | None,
-    ) -> None:
-        self.picture = picture
-        self.content = content
-        self.styles = styles
-        self.init = init
-        self.model = model
+    picture: Path
+    content: Path | None = None
+    styles: Sequence[Path] = ()
+    init: Path | None = None
+    masks: Sequence[Path] = ()
+    model: Path | None = None
 
     def found(self, now: Path | None, before: str, option: str) -> Path:
         """Raises :class:`UsageError` where an input is in neither place."""
@@ -85,6 +84,13 @@ class _Moved:
             )
         return path
 
+    def all_found(self, now: Sequence[Path], before: Sequence[Input], option: str) -> list[Path]:
+        """Raises :class:`UsageError` where one of several inputs is in neither place."""
+        wanted: Sequence[Path | None] = now or [None] * len(before)
+        return [
+            self.found(path, used.path, option) for path, used in zip(wanted, before, strict=True)
+        ]
+
 
 def _transfer(recipe: Recipe, moved: _Moved, *, output: str, device: str, force: bool) -> Job:
     from styleforge.cli.job import Job, Request, StyleArgument
@@ -92,10 +98,10 @@ def _transfer(recipe: Recipe, moved: _Moved, *, output: str, device: str, force:
     from styleforge.settings import validate
 
     content = moved.found(moved.content, recipe.content.path, "--content")
-    now: Sequence[Path | None] = moved.styles or [None] * len(recipe.styles)
+    paths = moved.all_found(moved.styles, recipe.styles, "--style")
     styles = [
-        StyleArgument(moved.found(path, used.path, "--style"), used.weight)
-        for path, used in zip(now, recipe.styles, strict=True)
+        StyleArgument(path, used.weight, tuple(used.layers))
+        for path, used in zip(paths, recipe.styles, strict=True)
     ]
     settings = dict(recipe.settings)
     if recipe.init:
@@ -105,6 +111,7 @@ def _transfer(recipe: Recipe, moved: _Moved, *, output: str, device: str, force:
         styles=styles,
         preset_name=recipe.preset,
         preset=validate(Preset, settings, str(moved.picture)),
+        masks=moved.all_found(moved.masks, recipe.masks, "--mask"),
         output=output,
         device=device or recipe.device,
         depth=recipe.depth,

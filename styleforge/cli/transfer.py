@@ -21,7 +21,10 @@ def transfer(
     content: Annotated[Path, typer.Argument(help="The photo to repaint.", readable=False)],
     styles: Annotated[
         list[str],
-        typer.Argument(help="One or more paintings; blend several with weights: a.jpg:0.7."),
+        typer.Argument(
+            metavar="STYLES...",
+            help="Paintings: FILE[:WEIGHT][@LAYER+LAYER], as in a.jpg:0.7 b.jpg@conv1_1+conv2_1.",
+        ),
     ],
     output: Annotated[
         str | None,
@@ -52,6 +55,26 @@ def transfer(
     tv: Annotated[
         float | None, _setting("--tv", env="TV", help="Weight of the total variation.")
     ] = None,
+    statistic: Annotated[
+        str | None,
+        _setting(
+            "--statistic",
+            env="STATISTIC",
+            help="What is matched: gram, mean-std, covariance or sliced-wasserstein.",
+        ),
+    ] = None,
+    style_scale: Annotated[
+        float | None,
+        _setting("--style-scale", env="STYLE_SCALE", help="Above 1 strokes get larger."),
+    ] = None,
+    colors: Annotated[
+        str | None,
+        _setting("--colors", env="COLORS", help="style, content (the photo's) or luminance."),
+    ] = None,
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option("--mask", metavar="FILE", help="White where a style goes; one a style."),
+    ] = None,
     content_layer: Annotated[
         list[str] | None,
         typer.Option("--content-layer", metavar="NAME[=W]", help="Replaces the preset's."),
@@ -79,6 +102,10 @@ def transfer(
     save_every: Annotated[
         int, typer.Option(metavar="N", min=0, help="Also save the picture every N steps.")
     ] = 0,
+    animate: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also show how it came about: .gif, .webp or .mp4."),
+    ] = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print more.")] = False,
@@ -104,6 +131,9 @@ def transfer(
         "init": init,
         "content.alpha": alpha,
         "style.beta": beta,
+        "style.statistic": statistic,
+        "style.scale": style_scale,
+        "colors": colors,
         "tv": tv,
         "content.layers": _layers(content_layer),
         "style.layers": _layers(style_layer),
@@ -117,6 +147,7 @@ def transfer(
         styles=[StyleArgument.parse(style) for style in styles],
         preset_name=preset,
         preset=load_preset(preset, overrides),
+        masks=mask or (),
         output=output,
         device=device,
         depth=bit_depth(depth),
@@ -133,7 +164,14 @@ def transfer(
 
         print_plan(job, as_json=as_json, started=started)
         return
-    run(job, quiet=quiet, verbose=verbose, as_json=as_json, started=started)
+    run(
+        job,
+        quiet=quiet,
+        verbose=verbose,
+        as_json=as_json,
+        started=started,
+        animate=animate,
+    )
 
 
 def _layers(values: list[str] | None) -> dict[str, str | float] | None:

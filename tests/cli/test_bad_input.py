@@ -36,6 +36,7 @@ def bad_files() -> dict[str, bytes]:
         "cut.jpg": encoded(noise(200, 200), "JPEG")[:9000],
         "cut.png": encoded(noise(200, 200), "PNG")[:9000],
         "tiny.png": encoded(noise(5, 5), "PNG"),
+        "black.png": encoded(Image.new("L", (48, 40)), "PNG"),
         "low.png": encoded(noise(400, 20), "PNG"),
         "there.png": b"mine",
         "broken.yaml": b"size: 5\n  tv: 1",
@@ -119,6 +120,46 @@ TRANSFER = ("transfer", "c.png", "s.png", "-p", "p.yaml")
         (
             (*TRANSFER, "--style-layer", "conv1_9=0.5"),
             "p.yaml: style.layers.conv1_9: unknown layer (did you mean conv1_2?)",
+        ),
+        (
+            (*TRANSFER, "--statistic", "median"),
+            "p.yaml: style.statistic: input should be 'gram', 'mean-std', 'covariance' or "
+            "'sliced-wasserstein' (not 'median')",
+        ),
+        (
+            (*TRANSFER, "--colors", "keep"),
+            "p.yaml: colors: input should be 'style', 'content' or 'luminance' (not 'keep')",
+        ),
+        (
+            ("transfer", "c.png", "s.png@conv1_9", "-p", "p.yaml"),
+            "conv1_9: unknown layer (did you mean conv1_2?)",
+        ),
+        (
+            ("transfer", "c.png", "s.png@conv3_1", "-p", "p.yaml"),
+            "conv3_1 is not one of the style layers, conv1_1; choose them with --style-layer",
+        ),
+        (
+            ("transfer", "c.png", "s.png@conv1_1", "-p", "p.yaml", "--style-layer", "conv2_1"),
+            "conv1_1 is not one of the style layers, conv2_1; choose them with --style-layer",
+        ),
+        ((*TRANSFER, "--mask", "no.png"), "no such file: no.png"),
+        (
+            (*TRANSFER, "--mask", "s.png"),
+            "s.png is 40 x 48 pixels, which is not the shape of the content image (48 x 40); "
+            "cut it the same way",
+        ),
+        (
+            (*TRANSFER, "--mask", "black.png"),
+            "black.png is black everywhere: paint white where the style goes",
+        ),
+        (
+            (*TRANSFER, "--mask", "c.png", "--mask", "c.png"),
+            "masks and styles differ in number (2 and 1): "
+            "give one mask for each style, in the same order",
+        ),
+        (
+            (*TRANSFER, "--mask", "c.png", "--statistic", "sliced-wasserstein"),
+            "masks do not go with the statistic sliced-wasserstein; use another statistic",
         ),
         (
             (*TRANSFER, "--content-layer", "conv4_2=lots"),

@@ -63,12 +63,16 @@ def test_rerun_writes_the_same_bytes(made: Path, command: Command) -> None:
         (("--depth", "16"), "a.tif"),
         (("--init", "s.png", "--optimizer", "adam"), "a.webp"),
         (("--style-layer", "conv1_1=0.3", "--style-layer", "conv2_1=0.7"), "a.jpg"),
+        (("s.png@conv1_1", "--colors", "content", "--style-scale", "1.5"), "a.png"),
+        (("--statistic", "sliced-wasserstein", "--colors", "luminance", "--seed", "2"), "a.png"),
+        (("--mask", "m.png", "--statistic", "mean-std"), "a.png"),
     ],
 )
 def test_rerun_repeats_every_setting(
     transfer: Command, command: Command, options: tuple[str, ...], name: str
 ) -> None:
-    transfer(*options, "-o", name)
+    noise(96, 80, seed=4).save("m.png")
+    assert transfer(*options, "-o", name).code == 0
     Path("p.yaml").unlink()
     assert command("rerun", name, "-o", f"again_{name}").code == 0
     assert Path(f"again_{name}").read_bytes() == Path(name).read_bytes()
@@ -148,6 +152,28 @@ def test_rerun_of_an_initial_image_that_has_moved(transfer: Command, command: Co
         "Error: s.png is not the file the picture was made from (its SHA-256 differs); "
         "name the right one with --init\n"
     )
+    assert done.code == 2
+
+
+def test_rerun_of_a_mask_that_has_moved(transfer: Command, command: Command) -> None:
+    noise(48, 40, seed=5).save("m.png")
+    assert transfer("--mask", "m.png", "-o", "out.png").code == 0
+    Path("m.png").rename("n.png")
+    done = command("rerun", "out.png", "-o", "again.png")
+    assert done.err == (
+        "Error: out.png was made from m.png, which is not there; say where it is with --mask\n"
+    )
+    assert done.code == 2
+    assert command("rerun", "out.png", "-o", "again.png", "--mask", "n.png").code == 0
+    assert torch.equal(load_image("again.png").pixels, load_image("out.png").pixels)
+    done = command("rerun", "out.png", "-o", "third.png", "--mask", "c.png")
+    assert done.err == (
+        "Error: c.png is not the file the picture was made from (its SHA-256 differs); "
+        "name the right one with --mask\n"
+    )
+    assert done.code == 2
+    done = command("rerun", "out.png", "-o", "third.png", *("--mask", "n.png") * 2)
+    assert done.err == "Error: out.png was made with 1 masks, not 2\n"
     assert done.code == 2
 
 

@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from styleforge.cli.naming import bit_depth, memory_size, named_path, picture_size, with_weight
+from styleforge.cli.naming import (
+    bit_depth,
+    memory_size,
+    named_path,
+    picture_size,
+    with_layers,
+    with_weight,
+)
 from styleforge.errors import UsageError
 
 
@@ -12,7 +19,7 @@ from styleforge.errors import UsageError
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder of files whose names look like more than names."""
     monkeypatch.chdir(tmp_path)
-    for name in ("there:5", "there=5.jpg"):
+    for name in ("there:5", "there=5.jpg", "there@conv1_1"):
         Path(name).write_bytes(b"")
 
 
@@ -36,6 +43,27 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_name_with_a_weight(text: str, name: str, weight: float) -> None:
     assert with_weight(text) == (name, weight)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "layers"),
+    [
+        ("a.jpg", "a.jpg", ()),
+        ("a.jpg@conv1_1", "a.jpg", ("conv1_1",)),
+        ("a.jpg:0.5@conv1_1+pool4", "a.jpg:0.5", ("conv1_1", "pool4")),
+        ("a.jpg@middle", "a.jpg", ("middle",)),
+        ("me@home/a.jpg@conv1_1", "me@home/a.jpg", ("conv1_1",)),
+        ("me@home.jpg", "me@home.jpg", ()),
+        ("there@conv1_1", "there@conv1_1", ()),
+        ("there@conv1_1@conv2_1", "there@conv1_1", ("conv2_1",)),
+        ("a.jpg@", "a.jpg@", ()),
+        ("a.jpg@conv1_1+", "a.jpg@conv1_1+", ()),
+        ("@conv1_1", "@conv1_1", ()),
+        ("", "", ()),
+    ],
+)
+def test_a_name_with_layers(text: str, name: str, layers: tuple[str, ...]) -> None:
+    assert with_layers(text) == (name, layers)
 
 
 @pytest.mark.parametrize("weight", ["0", "-1", "-0.0", "nan", "inf", "1e999"])

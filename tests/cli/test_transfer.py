@@ -25,7 +25,7 @@ from styleforge.cli.run import _Bar
 from styleforge.errors import UsageError
 from styleforge.images import load_image
 from styleforge.output import read_recipe
-from styleforge.recipe import load_recipe
+from styleforge.recipe import Input, Recipe, load_recipe
 from styleforge.transfer import Progress
 from tests.cli.conftest import Command
 from tests.pictures import (
@@ -321,6 +321,9 @@ SETTINGS: list[tuple[str, str, str, Any]] = [
     ("--alpha", "STYLEFORGE_ALPHA", "content.alpha", 2.5),
     ("--beta", "STYLEFORGE_BETA", "style.beta", 77.0),
     ("--tv", "STYLEFORGE_TV", "tv", 0.125),
+    ("--statistic", "STYLEFORGE_STATISTIC", "style.statistic", "mean-std"),
+    ("--style-scale", "STYLEFORGE_STYLE_SCALE", "style.scale", 1.5),
+    ("--colors", "STYLEFORGE_COLORS", "colors", "luminance"),
     ("--pooling", "STYLEFORGE_POOLING", "network.pooling", "max"),
     ("--weights", "STYLEFORGE_WEIGHTS", "network.weights", "original"),
     ("--seed", "STYLEFORGE_SEED", "seed", 9),
@@ -437,6 +440,7 @@ def test_several_styles_with_weights_and_a_name_with_a_colon(
     ("text", "path", "weight"),
     [
         ("a.jpg", "a.jpg", 1.0),
+        ("me@home.jpg:2", "me@home.jpg", 2.0),
         ("a.jpg:0.3", "a.jpg", 0.3),
         ("a.jpg:1e-2", "a.jpg", 0.01),
         ("C:/a.jpg", "C:/a.jpg", 1.0),
@@ -459,6 +463,57 @@ def test_a_style_argument_with_a_weight_that_is_none(weight: str) -> None:
     assert str(caught.value) == (
         f"a.jpg:{weight}: the weight of a style must be positive (not {weight})"
     )
+
+
+def test_a_style_argument_with_layers() -> None:
+    expected = StyleArgument(Path("a.jpg"), 0.3, ("conv1_1", "pool2"))
+    assert StyleArgument.parse("a.jpg:0.3@conv1_1+pool2") == expected
+
+
+def test_styles_for_different_layers(folder: Path, command: Command) -> None:
+    noise(seed=2).save(folder / "fine.png")
+    layers = ("--style-layer", "conv1_1", "--style-layer", "conv2_1")
+    done = command(
+        *("transfer", "c.png", "s.png:2@conv2_1", "fine.png@conv1_1"),
+        *("-p", "p.yaml", *layers, "-o", "out.png"),
+    )
+    assert (done.code, done.text) == (0, "")
+    recipe = load_recipe(Path("out.png"))
+    assert isinstance(recipe, Recipe)
+    assert [(style.weight, style.layers) for style in recipe.styles] == [
+        (2.0, ["conv2_1"]),
+        (1.0, ["conv1_1"]),
+    ]
+
+
+def masks(folder: Path) -> tuple[str, str]:
+    """White on the left, and on the right."""
+    left = np.zeros((40, 48), np.uint8)
+    left[:, :24] = 255
+    Image.fromarray(left).save(folder / "left.png")
+    Image.fromarray(255 - left).save(folder / "right.png")
+    return "left.png", "right.png"
+
+
+def test_a_mask_leaves_the_photo_where_it_is_black(folder: Path, transfer: Command) -> None:
+    left, _ = masks(folder)
+    assert transfer("--mask", left, "-o", "out.png").code == 0
+    found, photo = (np.asarray(Image.open(name)) for name in ("out.png", "c.png"))
+    assert np.array_equal(found[:, 24:], photo[:, 24:])
+    assert not np.array_equal(found[:, :24], photo[:, :24])
+    recipe = load_recipe(Path("out.png"))
+    assert isinstance(recipe, Recipe)
+    assert recipe.masks == [Input(left, load_image(left).sha256)]
+    assert transfer("--mask", left, "-o", left, "-f").code == 2, "an input is never replaced"
+
+
+def test_masks_for_two_styles(folder: Path, transfer: Command) -> None:
+    left, right = masks(folder)
+    noise(seed=2).save(folder / "t.png")
+    assert transfer("t.png", "--mask", left, "--mask", right, "-o", "out.png").code == 0
+    assert transfer("t.png", "-o", "blended.png").code == 0
+    pair = [np.asarray(Image.open(name)) for name in ("out.png", "blended.png")]
+    assert not np.array_equal(*pair)
 
 
 def after_step(number: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:

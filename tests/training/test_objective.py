@@ -6,7 +6,7 @@ from torch import Tensor
 
 from styleforge.images import fit_size, resize
 from styleforge.loss_network import loss_network
-from styleforge.losses import Loss, Objective, gram_matrix
+from styleforge.losses import Loss, Objective, gram_matrix, style_loss
 from styleforge.training.objective import BatchObjective
 from styleforge.training.preset import TrainingPreset, TrainingStyle
 from styleforge.vgg import VGG19
@@ -39,15 +39,19 @@ def images(seed: int, count: int = 3) -> Tensor:
 
 @torch.no_grad()
 def transfer_objective(network: VGG19, photo: Tensor, style: Tensor) -> Objective:
-    """What a transfer of one photo would minimise."""
+    """What a transfer of one photo would minimise, in units of the style's Gram matrices."""
     content = network(photo)
     wanted = network(resize(style, fit_size((style.shape[3], style.shape[2]), PRESET.style.size)))
+    grams = {layer: gram_matrix(wanted[layer]) for layer in PRESET.style_weights}
     return Objective(
         network,
         content_targets={layer: content[layer] for layer in PRESET.content_weights},
         content_weights=PRESET.content_weights,
-        style_targets={layer: gram_matrix(wanted[layer]) for layer in PRESET.style_weights},
-        style_weights=PRESET.style_weights,
+        style_targets=grams,
+        style_weights={
+            layer: weight / grams[layer].square().mean().sqrt().item()
+            for layer, weight in PRESET.style_weights.items()
+        },
         tv_weight=PRESET.tv,
     )
 
@@ -68,6 +72,26 @@ def test_a_batch_has_the_mean_of_the_losses_of_single_transfers(
     loss.total.backward()
     mean.total.backward()
     assert (together.grad - apart.grad).norm() < 1e-4 * apart.grad.norm()
+
+
+@torch.no_grad()
+def plain_style_loss(network: VGG19, image: Tensor, style: Tensor) -> Tensor:
+    """Beta sum w_l E_l at the style's own size."""
+    found, wanted = network(image), network(style)
+    losses = [
+        weight * style_loss(found[layer], gram_matrix(wanted[layer]))
+        for layer, weight in PRESET.style_weights.items()
+    ]
+    return torch.stack(losses).sum()
+
+
+def test_strong_and_pale_styles_count_alike(network: VGG19, painting: Tensor) -> None:
+    pale = 0.5 + 0.2 * (painting - 0.5)
+    objective = BatchObjective(network, [painting, pale], PRESET)
+    grey = torch.full((1, 3, 32, 32), 0.5)
+    strong, weak = (objective(grey, None, torch.tensor([i])).style for i in range(2))
+    plain_strong, plain_weak = (plain_style_loss(network, grey, i) for i in (painting, pale))
+    assert plain_weak / plain_strong < 0.25 * weak / strong < 1
 
 
 def test_each_image_is_held_against_its_own_style(

@@ -83,6 +83,7 @@ def test_overrides_replace_single_settings() -> None:
         ("trainign: {}", "trainign: unknown key (did you mean training?)"),
         ("training: {step: 5}", "training.step: unknown key (did you mean steps?)"),
         ("style: {scale: 2}", "style.scale: unknown key"),
+        ("style: {statistic: covariance}", "style.statistic: unknown key"),
         (
             "generator: {kind: transformer, widht: 4}",
             "generator.widht: unknown key (did you mean width?)",

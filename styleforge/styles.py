@@ -1,0 +1,151 @@
+"""Style images, and what of them pictures are held against: by layer, by place, by colors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from styleforge.colors import colors, match_colors, match_luminance
+from styleforge.errors import UsageError
+from styleforge.guidance import guidance, regions
+from styleforge.images import MIN_SIDE, fit_size, resize
+from styleforge.layers import LAYERS
+from styleforge.losses import Guidance, Statistic
+from styleforge.presets import Preset
+from styleforge.settings import suggestion
+from styleforge.statistics import blended
+from styleforge.tiles import Tiling, style_statistics
+from styleforge.vgg import VGG19
+
+Targets = Mapping[str, Tensor]
+
+
+class StyleImage(NamedTuple):
+    """An image (1, 3, H, W), sRGB in [0, 1], its weight, and its layers; without, all of them."""
+
+    image: Tensor
+    weight: float = 1.0
+    layers: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class StyleTargets:
+    """A preset's statistics of style images, for pictures of any size, each taken only once.
+
+    ``tiling`` says how an image of a (width, height) is to be cut.
+    """
+
+    network: VGG19
+    preset: Preset
+    styles: Sequence[StyleImage]
+    statistic: Statistic
+    tiling: Callable[[tuple[int, int]], Tiling | None]
+    _known: dict[int, list[Targets]] = field(default_factory=dict)
+
+    def everywhere(self, photo: Tensor) -> Targets:
+        """By layer, for pictures as large as this photo: the styles blended by weight."""
+        found = self._by_style(photo)
+        return {
+            layer: blended([found[k][layer] for k in numbers], shares(self._weights(numbers)))
+            for layer, numbers in self._numbers().items()
+        }
+
+    def in_regions(
+        self, photo: Tensor, masks: Sequence[Tensor]
+    ) -> tuple[Targets, Mapping[str, Guidance]]:
+        """By layer, for pictures as large as this photo: a target for each style, and where."""
+        found = self._by_style(photo)
+        resized = torch.cat([resize(mask, _size(photo)) for mask in masks]).to(photo)
+        targets, places = {}, {}
+        for layer, numbers in self._numbers().items():
+            targets[layer] = torch.cat([found[k][layer] for k in numbers])
+            places[layer] = guidance(regions(resized[numbers], self._weights(numbers)), layer)
+        return targets, places
+
+    def _numbers(self) -> dict[str, list[int]]:
+        return styles_by_layer([style.layers for style in self.styles], self.preset)
+
+    def _weights(self, numbers: Sequence[int]) -> list[float]:
+        return [self.styles[k].weight for k in numbers]
+
+    def _by_style(self, photo: Tensor) -> list[Targets]:
+        """Kept for other photos of this size, unless they are in the photo's colors."""
+        longest = max(_size(photo))
+        if longest in self._known:
+            return self._known[longest]
+        found = [self._statistics(style.image, photo) for style in self.styles]
+        if self.preset.colors == "style":
+            self._known[longest] = found
+        return found
+
+    def _statistics(self, image: Tensor, photo: Tensor) -> Targets:
+        size = style_size(_size(image), max(_size(photo)), self.preset.style.scale)
+        painting = recolored(resize(image, size).to(photo), photo, self.preset.colors)
+        layers, tiling = self.preset.style_weights, self.tiling(size)
+        return style_statistics(self.network, painting, layers, tiling, statistic=self.statistic)
+
+
+def recolored(painting: Tensor, photo: Tensor, wanted: str) -> Tensor:
+    """A style image with its own colors, the photo's, or the photo's luminance; (1, 3, H, W)."""
+    if wanted == "content":
+        return match_colors(painting, colors([(photo, 1.0)]))
+    return match_luminance(painting, photo) if wanted == "luminance" else painting
+
+
+def style_size(size: tuple[int, int], longest: int, factor: float) -> tuple[int, int]:
+    """(width, height) of a style image for a picture of this longest side, which it follows.
+
+    So a stroke takes up the same share of the picture at every output size.
+    """
+    wanted = factor * longest
+    least = MIN_SIDE * max(size) / min(size)
+    return fit_size(size, round(max(wanted, least)))
+
+
+def styles_by_layer(chosen: Sequence[Sequence[str]], preset: Preset) -> dict[str, list[int]]:
+    """The numbers of the styles that go to each of the network's style layers.
+
+    ``chosen`` are each style's layers. Raises :class:`UsageError` for a layer that is none, or
+    not the preset's, or nobody's.
+    """
+    for layer in (layer for layers in chosen for layer in layers):
+        _check_layer(layer, preset)
+    read = preset.network.layer
+    found: dict[str, list[int]] = {}
+    for name in preset.style.layers:
+        found[read(name)] = [
+            number
+            for number, layers in enumerate(chosen)
+            if not layers or read(name) in map(read, layers)
+        ]
+        if not found[read(name)]:
+            raise UsageError(
+                f"no style names the style layer {name}: give it to one, as in a.jpg@{name}, "
+                "or choose other layers with --style-layer"
+            )
+    return found
+
+
+def _check_layer(layer: str, preset: Preset) -> None:
+    if layer not in LAYERS:
+        raise UsageError(f"{layer}: unknown layer{suggestion(layer, LAYERS)}")
+    names = list(preset.style.layers)
+    if preset.network.layer(layer) not in map(preset.network.layer, names):
+        raise UsageError(
+            f"{layer} is not one of the style layers, {', '.join(names)}; "
+            "choose them with --style-layer"
+        )
+
+
+def shares(weights: Sequence[float]) -> list[float]:
+    """Scaled to sum to 1."""
+    return [weight / sum(weights) for weight in weights]
+
+
+def _size(image: Tensor) -> tuple[int, int]:
+    """(width, height) of (1, C, H, W)."""
+    return image.shape[3], image.shape[2]
