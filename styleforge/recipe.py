@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +18,10 @@ FORMAT = 1
 
 STYLIZE = "stylize"
 """The kind of recipe that a trained network's picture holds; a transfer's has no kind."""
+
+
+_CIRCUMSTANCES = {"path", "preset", "description", "device", "versions"}
+"""What a recipe holds besides what decides the picture: names, and where it was made."""
 
 
 @dataclass(frozen=True)
@@ -112,10 +116,30 @@ def parse_recipe(text: str, path: Path) -> Recipe | StylizeRecipe:
         raise UsageError(f"{path} holds no styleforge recipe") from error
 
 
+def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe decides the picture: not where its inputs lie, nor where it was made."""
+    found = _without_circumstances(recipe)
+    if recipe.get("init"):
+        found["settings"].pop("init", None)  # the name of that file
+    return found
+
+
 def load_recipe(path: Path) -> Recipe | StylizeRecipe:
     """The recipe inside a picture. Raises :class:`UsageError` where there is none."""
     load_image(path, min_side=1)  # the same checks and messages as for any picture
     return parse_recipe(read_recipe(path), path)
+
+
+def _without_circumstances(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: [_without_circumstances(part) for part in value]
+        if isinstance(value, list) and value and isinstance(value[0], Mapping)
+        else _without_circumstances(value)
+        if isinstance(value, Mapping)
+        else value
+        for key, value in fields.items()
+        if key not in _CIRCUMSTANCES
+    }
 
 
 def _to_json(fields: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from styleforge.loss_network import loss_network
 from styleforge.optimize.scales import Scale
 from styleforge.output import FORMATS, check_output
 from styleforge.presets import INITIAL_IMAGES, Preset
-from styleforge.recipe import load_recipe
+from styleforge.recipe import essence, load_recipe
 from styleforge.transfer import Studio, StyleTransfer, plan
 from styleforge.variations import Variation, variations, varied_preset, varying
 from styleforge.weights import Weights, load_weights
@@ -174,10 +174,11 @@ class SheetJob:
             return False
         job = Job.prepare(replace(cell.request, force=True))
         try:
-            found = load_recipe(cell.path).to_json()
+            found = load_recipe(cell.path).to_dict()
         except UsageError:
             return False
-        return found == job.recipe(self._weights(cell.request.preset)).to_json()
+        wanted = job.recipe(self._weights(cell.request.preset)).to_dict()
+        return essence(found) == essence(wanted)
 
     def _check_outputs(self, inputs: Sequence[Path]) -> None:
         force, folder = self.request.force, self.request.folder

@@ -19,7 +19,6 @@ from styleforge.styles import style_size
 from styleforge.training.preset import TrainingPreset
 from styleforge.vgg import VGG19
 
-
 _LEAST_RMS = 1e-3
 """An evenly colored style image has hardly any features at some layers."""
 
