@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+
+import psutil
+
+_TEMPORARY = re.compile(r"\.(?P<name>.*)\.(?P<writer>\d+)-[a-z0-9_]{8}", re.DOTALL)
+"""Names of temporary files: the final one's beginning, and the process that writes it."""
+
+_NAME_KEPT = 50
 
 
 def file_sha256(path: Path) -> str:
@@ -19,7 +28,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises OSError, and leaves what was there before.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.")
+    prefix = f".{path.name[:_NAME_KEPT]}.{os.getpid()}-"
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -30,6 +40,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def remove_remains(paths: Iterable[Path]) -> None:
+    """Delete what processes that were killed while they wrote these files have left beside them."""
+    names: dict[Path, set[str]] = {}
+    for path in paths:
+        names.setdefault(path.parent, set()).add(path.name[:_NAME_KEPT])
+    for folder, known in names.items():
+        for file in folder.glob(".*"):
+            found = _TEMPORARY.fullmatch(file.name)
+            if found and found["name"] in known and not psutil.pid_exists(int(found["writer"])):
+                file.unlink(missing_ok=True)
 
 
 def _umask() -> int:

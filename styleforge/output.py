@@ -54,6 +54,11 @@ def check_output(
         raise UsageError(f"{path}: the name must end in one of {', '.join(FORMATS)}")
     if depth == 16 and FORMATS[suffix] not in ("PNG", "TIFF"):
         raise UsageError(f"{path}: 16 bits need a .png or .tif file")
+    check_place(path, inputs=inputs, force=force, needed=pixels * 4 * depth // 8)
+
+
+def check_place(path: Path, *, inputs: Iterable[Path], force: bool, needed: int) -> None:
+    """Raise :class:`UsageError` if a file of so many bytes could not be written to ``path``."""
     if len(os.fsencode(path.name)) > _LONGEST_NAME:
         raise UsageError(f"{path}: the name is too long; {_LONGEST_NAME} bytes are the limit")
     if path.is_dir():
@@ -67,7 +72,6 @@ def check_output(
         raise UsageError(f"no such folder: {folder}")
     if not os.access(folder, os.W_OK):
         raise UsageError(f"the folder {folder} may not be written to")
-    needed = pixels * 4 * depth // 8
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UsageError(

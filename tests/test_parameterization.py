@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import math
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from styleforge.optimize.parameterization import Parameterization, dct_matrix
+from styleforge.optimize.parameterization import (
+    Parameterization,
+    dct_frequencies,
+    dct_matrix,
+    hartley_frequencies,
+    hartley_matrix,
+)
 
 HALF_LEVEL = 0.5 / 255
 
@@ -107,3 +115,44 @@ def test_lowest_frequency_is_opposite_at_opposite_borders() -> None:
     row = (Parameterization(8, 8).image(coordinates) - 0.5)[0, 0, 0]
     torch.testing.assert_close(row, -row.flip(0))
     assert (row.diff() < 0).all()
+
+
+@given(size=st.integers(1, 40))
+def test_hartley_is_orthonormal_and_its_own_inverse(size: int) -> None:
+    matrix = hartley_matrix(size)
+    torch.testing.assert_close(matrix @ matrix, torch.eye(size), rtol=0, atol=1e-5)
+    assert matrix.equal(matrix.mT)
+
+
+def test_hartley_against_the_fourier_transform() -> None:
+    x = random(12)
+    spectrum = torch.fft.fft(x) / math.sqrt(12)
+    torch.testing.assert_close(
+        hartley_matrix(12) @ x, spectrum.real - spectrum.imag, rtol=0, atol=1e-5
+    )
+
+
+def test_frequencies_are_in_cycles_per_pixel() -> None:
+    assert dct_frequencies(4).tolist() == [0, 1 / 8, 2 / 8, 3 / 8]
+    assert hartley_frequencies(5).tolist() == [0, 1 / 5, 2 / 5, 2 / 5, 1 / 5]
+
+
+def test_a_periodic_image_moves_by_a_gradient_that_moves_with_it(photo: Tensor) -> None:
+    """A step down the gradient of one pixel: the same step, wherever that pixel is."""
+    space = Parameterization(*photo.shape[2:], periodic=True)
+
+    def moved(image: Tensor, row: int, column: int) -> Tensor:
+        point = space.coordinates(image).requires_grad_()
+        (gradient,) = torch.autograd.grad(space.image(point)[0, 0, row, column], point)
+        return space.image(point.detach() - gradient)
+
+    expected = moved(photo, 3, 4).roll((10, 20), (2, 3))
+    found = moved(photo.roll((10, 20), (2, 3)), 13, 24)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+def test_amplitude_is_the_root_mean_square_of_z() -> None:
+    space = Parameterization(6, 8, exponent=0.5)
+    point = 0.1 * random(1, 3, 6, 8)
+    z = (2 * space.image(point) - 1).asin()
+    torch.testing.assert_close(space.amplitude(point), z.square().mean().sqrt())

@@ -9,12 +9,19 @@ from typing import Annotated
 import typer
 
 from styleforge import __version__
+from styleforge.cli.batch import batch
 from styleforge.cli.calibrate import calibrate
+from styleforge.cli.doctor import doctor
+from styleforge.cli.dream import dream
 from styleforge.cli.export import export
 from styleforge.cli.info import info
+from styleforge.cli.inspect import inspect
 from styleforge.cli.models import models
 from styleforge.cli.presets import presets
+from styleforge.cli.reconstruct import reconstruct
 from styleforge.cli.rerun import rerun
+from styleforge.cli.score import score
+from styleforge.cli.sheet import sheet
 from styleforge.cli.stylize import stylize
 from styleforge.cli.texture import texture
 from styleforge.cli.train import train
@@ -39,14 +46,21 @@ app = typer.Typer(
 )
 app.command()(transfer)
 app.command()(stylize)
+app.command()(batch)
 app.command()(train)
 app.command()(texture)
 app.command()(export)
 app.command()(rerun)
 app.command()(info)
+app.command()(inspect)
+app.command()(dream)
+app.command()(sheet)
+app.command()(score)
 app.add_typer(presets)
 app.add_typer(models)
+app.add_typer(reconstruct)
 app.command()(calibrate)
+app.command()(doctor)
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -13,17 +14,31 @@ import typer
 from tqdm import tqdm
 
 from styleforge.allocator import keep_freed_memory
+from styleforge.animation import Film, check_animation, encode_animation
 from styleforge.cli.job import STDOUT, Job
 from styleforge.cli.signals import interruptible
 from styleforge.devices import describe
 from styleforge.errors import INTERRUPTED, OutOfMemoryError, StyleforgeError, UsageError
 from styleforge.estimate import ensure_memory
+from styleforge.files import write_atomically
 from styleforge.optimize.minimize import STALL_STEPS
 from styleforge.transfer import Progress, StyleTransfer
 
 
-def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) -> None:
-    """Carry a job out to its file; after Ctrl-C, save what there is and exit with 130."""
+def run(
+    job: Job,
+    *,
+    quiet: bool,
+    verbose: bool,
+    as_json: bool,
+    started: float,
+    animate: Path | None = None,
+) -> None:
+    """Carry a job out to its file; after Ctrl-C, save what there is and exit with 130.
+
+    ``animate`` is where to show how the picture came about.
+    """
+    film = None if animate is None else _film(job, animate)
     torch.backends.cudnn.allow_tf32 = job.precision != "float32"
     transfer = job.start()
     if transfer.studio.tiling(job.size) is None:
@@ -39,6 +54,8 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
             for last in transfer:
                 steps += last.step > 0
                 bar.show(last)
+                if film is not None and film.wants(last.evaluations - 1):
+                    film.add(last.iterate.image())
                 if _snapshot_due(job, last, steps):
                     job.save(
                         transfer.image(), transfer.studio.weights, path=job.snapshot_path(steps)
@@ -50,7 +67,11 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
     if stopped is not None and last is None:
         raise stopped
     assert last is not None
-    png = job.save(transfer.image(), transfer.studio.weights)
+    image = transfer.image()
+    png = job.save(image, transfer.studio.weights)
+    if film is not None and animate is not None:
+        film.add(image)
+        write_atomically(animate, encode_animation(film.frames, animate.suffix))
     if png:
         sys.stdout.buffer.write(png)
         sys.stdout.buffer.flush()
@@ -64,6 +85,15 @@ def run(job: Job, *, quiet: bool, verbose: bool, as_json: bool, started: float) 
         _print_summary(report, interrupted=stopped is not None)
     if stopped is not None:
         raise typer.Exit(INTERRUPTED)
+
+
+def _film(job: Job, path: Path) -> Film:
+    """An empty film of the job. Raises :class:`UsageError` where it could not be written."""
+    if path == job.output:
+        raise UsageError(f"{path}: --animate and --output are the same file")
+    inputs = [picture.path for picture in job.inputs]
+    check_animation(path, inputs=inputs, force=job.request.force)
+    return Film(job.size, job.total_steps + len(job.scales))
 
 
 def _announce(job: Job, transfer: StyleTransfer, *, verbose: bool) -> None:

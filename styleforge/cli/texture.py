@@ -1,9 +1,7 @@
-"""``styleforge texture``: as much of a texture as one likes, from a trained network."""
+"""``styleforge texture``: as much of a texture as one likes, from a painting or a network."""
 
 from __future__ import annotations
 
-import sys
-import time
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +10,14 @@ import typer
 from styleforge.cli.naming import bit_depth, picture_size
 from styleforge.errors import UsageError
 
+STEPS = 50
+"""At every scale, where nothing else is said."""
+
 
 def texture(
-    style: Annotated[str, typer.Argument(help="The name of a texture that a model carries.")] = "",
+    style: Annotated[
+        str, typer.Argument(help="A painting, or the name of a texture that a model carries.")
+    ] = "",
     model: Annotated[
         str | None, typer.Option("-m", "--model", help="A file, or a model's name.")
     ] = None,
@@ -23,6 +26,12 @@ def texture(
     ] = None,
     size: Annotated[str, typer.Option("-s", "--size", help="WIDTHxHEIGHT.")] = "512x512",
     tile: Annotated[bool, typer.Option("--tile", help="Opposite edges fit together.")] = False,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "-n", "--steps", min=1, help=f"From a painting: at every scale. Default: {STEPS}."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another piece.")] = 0,
     device: Annotated[
         str, typer.Option("-d", "--device", envvar="STYLEFORGE_DEVICE", help="auto, cpu, cuda, ...")
@@ -31,45 +40,36 @@ def texture(
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
 ) -> None:
-    r"""Make a texture of any size with a network that was trained on it.
+    r"""Make a texture of any size: from a painting, or with a network that was trained on it.
 
     \b
+    styleforge texture wood.jpg --size 1024x768
     styleforge train --style wood.jpg -p texture -o wood.safetensors
     styleforge texture --model wood.safetensors --size 1024x768 -o out.png
     """
-    started = time.perf_counter()
-    width, height = picture_size(size)
-    from styleforge.devices import out_of_memory_as_error, pick_device
-    from styleforge.models import find_model, load_model
-    from styleforge.networks.texture import TextureNetwork
-    from styleforge.output import check_output, save_image
-    from styleforge.stylize import sample_texture
+    wanted = picture_size(size)
+    from styleforge.cli.texture_job import TextureRequest, sample, synthesize
 
     if not (style or model):
-        raise UsageError("name a texture, or a model with --model")
-    path, _ = find_model(model or style)
-    loaded = load_model(path)
-    network = loaded.network
-    if not isinstance(network, TextureNetwork) or network.settings.content:
-        raise UsageError(f"{loaded.name} stylizes photos: use styleforge stylize --model {path}")
-    if style:
-        loaded.mixture({style: 1.0})
-    if tile and (width % network.period or height % network.period):
-        raise UsageError(
-            f"--tile needs sides that are multiples of {network.period} pixels, such as "
-            f"{_rounded(width, network.period)}x{_rounded(height, network.period)}"
-        )
-    output = output or Path(f"{loaded.style_names[0]}_{width}x{height}.png")
-    bits = bit_depth(depth)
-    check_output(output, inputs=[path], force=force, depth=bits, pixels=width * height)
-    with out_of_memory_as_error((width, height)):
-        network = network.to(pick_device(device))
-        image = sample_texture(network, (width, height), seed=seed).cpu()
-    save_image(output, image, depth=bits)
-    if not quiet:
-        seconds = time.perf_counter() - started
-        print(f"Saved {output} ({width} x {height}) in {seconds:.1f} s", file=sys.stderr)
+        raise UsageError("name a painting, a texture, or a model with --model")
+    request = TextureRequest(
+        size=wanted,
+        output=output,
+        tile=tile,
+        seed=seed,
+        device=device,
+        depth=bit_depth(depth),
+        force=force,
+        quiet=quiet,
+    )
+    if model is None and _names_a_picture(style):
+        synthesize(request, Path(style), STEPS if steps is None else steps)
+    elif steps is None:
+        sample(request, style, model)
+    else:
+        raise UsageError("--steps is for a texture from a painting; a trained network takes none")
 
 
-def _rounded(side: int, period: int) -> int:
-    return max(period, round(side / period) * period)
+def _names_a_picture(style: str) -> bool:
+    """Names of styles and models have no suffix."""
+    return Path(style).suffix not in ("", ".safetensors")

@@ -110,6 +110,13 @@ def minimize(
         method = Adam(evaluator, point, steps=steps)
         if carried is not None:
             carried.into(method, space)
+    yield from descend(method, space, steps=steps, replay=replay)
+
+
+def descend(
+    method: LBFGS | Adam, space: Parameterization, *, steps: int, replay: bool = False
+) -> Iterator[Iterate]:
+    """Take a method's steps, as :func:`minimize` does, in a space of its own."""
     if not method.finite:
         raise FloatingPointError("the loss of the initial image is not finite")
     take_step = Replayed(method.step) if replay else method.step
@@ -121,7 +128,7 @@ def minimize(
         iterate = Iterate(step, image, _status(method))
         yield iterate
         recent.append(iterate)
-        may_wait = start.device.type == "cpu" or step % STALL_STEPS == 0
+        may_wait = method.best.point.device.type == "cpu" or step % STALL_STEPS == 0
         if may_wait and (iterate.stuck or _stalled(recent)):
             return
 

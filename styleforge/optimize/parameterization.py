@@ -5,7 +5,8 @@
 The box keeps every pixel inside [0, 1] smoothly, so the 8-bit file has the loss that was
 optimised; nothing is ever clamped. The scale lets a step change large smooth areas further than
 single pixels, as photographs themselves vary (amplitude ~ frequency^-p). The cosine basis
-mirrors the image at its edges, so no seam joins opposite borders.
+mirrors the image at its edges, so no seam joins opposite borders; a seamless texture is periodic,
+and takes the Hartley transform instead, whose basis is.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ _EDGE = 0.5 / 255
 
 
 class Parameterization:
-    """Maps coordinates (1, 3, H, W) of any value to an image (1, 3, H, W) in [0, 1] and back."""
+    """Maps coordinates (1, 3, H, W) of any value to an image (1, 3, H, W) in [0, 1] and back.
+
+    ``periodic``: the image goes on at its opposite edges.
+    """
 
     def __init__(
         self,
@@ -35,11 +39,15 @@ class Parameterization:
         width: int,
         *,
         exponent: float = SPECTRAL_EXPONENT["lbfgs"],
+        periodic: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
-        self._rows = dct_matrix(height).to(device)
-        self._columns = dct_matrix(width).to(device)
-        self._scale = _spectral_scale(height, width, exponent).to(device)
+        basis = hartley_matrix if periodic else dct_matrix
+        frequencies = hartley_frequencies if periodic else dct_frequencies
+        self._rows = basis(height).to(device)
+        self._columns = basis(width).to(device)
+        scale = _spectral_scale(frequencies(height), frequencies(width), exponent)
+        self._scale = scale.to(device)
 
     def image(self, coordinates: Tensor) -> Tensor:
         """The image at these coordinates; differentiable."""
@@ -50,6 +58,10 @@ class Parameterization:
         """The coordinates of an image, whose pixels are first moved off the edges of the box."""
         z = (2 * image.clamp(_EDGE, 1 - _EDGE) - 1).asin()
         return (self._rows @ z @ self._columns.mT) / self._scale
+
+    def amplitude(self, coordinates: Tensor) -> Tensor:
+        """The root mean square of z at these coordinates, a scalar: the basis is orthonormal."""
+        return (self._scale * coordinates).square().mean().sqrt()
 
     def moved_gradient(self, coarse: Parameterization, gradient: Tensor, power: int) -> Tensor:
         """A power of a gradient for the coordinates of a coarser size, for these coordinates.
@@ -75,10 +87,30 @@ def dct_matrix(size: int) -> Tensor:
     return matrix.float()
 
 
-def _spectral_scale(height: int, width: int, exponent: float) -> Tensor:
-    """frequency^-exponent on the DCT grid (height, width), with a root mean square of 1."""
-    rows = torch.arange(height, dtype=torch.float64) / (2 * height)
-    columns = torch.arange(width, dtype=torch.float64) / (2 * width)
+def dct_frequencies(size: int) -> Tensor:
+    """Cycles per pixel of the rows of :func:`dct_matrix`."""
+    return torch.arange(size, dtype=torch.float64) / (2 * size)
+
+
+@lru_cache(maxsize=16)
+def hartley_matrix(size: int) -> Tensor:
+    """The orthonormal discrete Hartley transform (Bracewell 1983) as a matrix (size, size).
+
+    cas(2 pi k n / size) / sqrt(size) with cas = cos + sin: real, symmetric and its own inverse.
+    """
+    index = torch.arange(size, dtype=torch.float64)
+    angle = 2 * math.pi / size * (torch.outer(index, index) % size)
+    return ((angle.cos() + angle.sin()) / math.sqrt(size)).float()
+
+
+def hartley_frequencies(size: int) -> Tensor:
+    """Cycles per pixel of the rows of :func:`hartley_matrix`."""
+    index = torch.arange(size, dtype=torch.float64)
+    return torch.minimum(index, size - index) / size
+
+
+def _spectral_scale(rows: Tensor, columns: Tensor, exponent: float) -> Tensor:
+    """frequency^-exponent on a grid (height, width), with a root mean square of 1."""
     frequency = torch.hypot(rows.view(-1, 1), columns.view(1, -1))
-    scale = frequency.clamp(min=0.5 / max(height, width)) ** -exponent
+    scale = frequency.clamp(min=0.5 / max(frequency.shape)) ** -exponent
     return (scale / scale.square().mean().sqrt()).float()

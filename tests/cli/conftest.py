@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from typer.main import get_command
 
+from styleforge import cli as cli_module
+from styleforge import weights as weights_module
+from styleforge.cli import app, main
 from styleforge.cli import job as job_module
-from styleforge.cli import main
 from styleforge.weights import Weights, load_weights
 from tests.conftest import CAFE, CHELSEA
 
@@ -88,9 +91,16 @@ def folder(tmp_path: Path, pictures: dict[str, bytes], monkeypatch: pytest.Monke
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def program() -> Callable[[], object]:
+    """The commands and their options, put together once: Typer does so at every call."""
+    return get_command(app)
+
+
 @pytest.fixture
 def command(
     folder: Path,
+    program: Callable[[], object],
     weights: Weights,
     monkeypatch: pytest.MonkeyPatch,
     capsysbinary: pytest.CaptureFixture[bytes],
@@ -109,7 +119,9 @@ def command(
         assert isinstance(done.value.code, int | None)
         return Result(done.value.code or 0, out, err.decode())
 
+    monkeypatch.setattr(cli_module, "app", program)
     monkeypatch.setattr(job_module, "load_weights", load)
+    monkeypatch.setattr(weights_module, "load_weights", load)
     assert folder == Path.cwd()
     return run
 

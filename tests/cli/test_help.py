@@ -26,7 +26,8 @@ def test_help_begins_with_examples(command: Command, flag: str) -> None:
             "transfer",
             "-o -p -s -n -d -f -q -v --output --preset --size --steps --optimizer --init --alpha "
             "--beta --tv --content-layer --style-layer --pooling --weights --seed --device "
-            "--save-every --force --quiet --verbose --json --dry-run --depth --precision --memory",
+            "--save-every --force --quiet --verbose --json --dry-run --depth --precision --memory "
+            "--statistic --style-scale --colors --mask",
         ),
         (
             "stylize",
@@ -41,12 +42,29 @@ def test_help_begins_with_examples(command: Command, flag: str) -> None:
         ),
         (
             "texture",
-            "-m -o -s -d -f -q --model --output --size --tile --seed --device --depth --force "
-            "--quiet",
+            "-m -o -s -n -d -f -q --model --output --size --tile --steps --seed --device --depth "
+            "--force --quiet",
         ),
-        ("rerun", "-o --content --style --init --model --device --force --quiet --json"),
+        ("rerun", "-o --content --style --init --mask --model --device --force --quiet --json"),
+        (
+            "sheet",
+            "-o -p -d -f -q --style --output --set --preset --cell --device --precision --memory "
+            "--force --quiet --json --dry-run",
+        ),
+        ("score", "-s --content --style --size --json"),
+        ("doctor", "--json"),
         ("models", "info import"),
         ("info", "--json"),
+        (
+            "inspect",
+            "-o -s -d -f -q --layer --output --count --gram --size --device --force --quiet --json",
+        ),
+        (
+            "dream",
+            "-o -s -n -d -f -q --layer --channel --unit --output --size --steps --seed --device "
+            "--force --quiet",
+        ),
+        ("reconstruct", "content style"),
         ("calibrate", "-o --weights --force"),
         ("presets", "show"),
     ],

@@ -6,6 +6,7 @@ import pytest
 
 from styleforge.cli.naming import (
     bit_depth,
+    known_layer,
     memory_size,
     named_path,
     picture_size,
@@ -156,3 +157,17 @@ def test_a_depth_is_8_or_16() -> None:
         with pytest.raises(UsageError) as caught:
             bit_depth(bits)
         assert str(caught.value) == f"--depth is 8 or 16 (not {bits})"
+
+
+def test_a_layer_is_one_of_the_networks() -> None:
+    assert [known_layer(name) for name in ("conv4_2", "relu1_1", "pool5")] == [
+        "conv4_2",
+        "relu1_1",
+        "pool5",
+    ]
+    with pytest.raises(UsageError) as caught:
+        known_layer("conv4-2")
+    assert str(caught.value) == (
+        "unknown layer 'conv4-2' (did you mean conv4_2?); "
+        "layers are written conv4_2, relu4_2, pool4"
+    )

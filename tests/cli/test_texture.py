@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import re
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -140,9 +142,83 @@ def test_it_overwrites_with_force(texture: Command) -> None:
 
 def test_a_texture_must_be_named(command: Command) -> None:
     done = command("texture")
-    assert (done.code, done.err) == (2, "Error: name a texture, or a model with --model\n")
+    assert (done.code, done.err) == (
+        2,
+        "Error: name a painting, a texture, or a model with --model\n",
+    )
 
 
 def test_a_model_that_is_missing(command: Command) -> None:
     done = command("texture", "-m", "no.safetensors")
     assert (done.code, done.err) == (4, "Error: no such model file: no.safetensors\n")
+
+
+SYNTHESIS = ("texture", "s.png", "-n", "2")
+
+
+@pytest.mark.parametrize("size", [(48, 32), (37, 51)], ids=str)
+def test_a_texture_from_a_painting_has_the_size_that_is_wanted(
+    command: Command, size: tuple[int, int]
+) -> None:
+    done = command(*SYNTHESIS, "-s", f"{size[0]}x{size[1]}")
+    assert (done.code, done.out) == (0, b"")
+    name = f"s_{size[0]}x{size[1]}.png"
+    assert opened(Path(name).read_bytes()).size == size
+    line = rf"Saved {name} \({size[0]} x {size[1]}\) in \d+\.\d s\n"
+    assert re.fullmatch(line, done.err)
+
+
+def test_another_seed_makes_another_piece_of_a_painting(command: Command) -> None:
+    for name, seed in (("a.tif", 1), ("b.tif", 1), ("d.tif", 2)):
+        options = ("-s", "32", "--seed", seed, "--depth", "16", "-o", name)
+        assert command(*SYNTHESIS, *options).code == 0
+    first, again, other = (tifffile.imread(name) for name in ("a.tif", "b.tif", "d.tif"))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_tile_from_a_painting_has_sides_that_are_multiples_of_16(command: Command) -> None:
+    done = command(*SYNTHESIS, "-s", "50x40", "--tile")
+    assert done.err == (
+        "Error: --tile needs sides that are multiples of 16 pixels, such as 48x32\n"
+    )
+    assert done.code == 2
+    assert command(*SYNTHESIS, "-s", "48x32", "--tile").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("no.jpg",), "no such file: no.jpg"),
+        (
+            ("s.png", "-s", "64x20"),
+            "a texture from a painting needs at least 32 pixels a side (not 64x20)",
+        ),
+        (
+            ("-m", "wood.safetensors", "-n", "5"),
+            "--steps is for a texture from a painting; a trained network takes none",
+        ),
+        (("s.png", "-o", "s.png", "-f"), "s.png is one of the inputs; choose another output"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_mistake_with_a_painting(
+    command: Command, arguments: tuple[str, ...], message: str
+) -> None:
+    before = {path.name for path in Path().iterdir()}
+    done = command("texture", *arguments)
+    assert (done.code, done.out, done.err) == (2, b"", f"Error: {message}\n")
+    assert {path.name for path in Path().iterdir()} == before
+
+
+def test_an_interruption_saves_the_texture_so_far(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("styleforge.cli.synthesis.tqdm.set_postfix_str", interrupted)
+    done = command(*SYNTHESIS, "-s", "48x32", "-o", "out.png")
+    assert done.code == 130
+    assert done.err.startswith("Interrupted: saved what there is as out.png (48 x 32) in ")
+    assert opened(Path("out.png").read_bytes()).size == (48, 32)

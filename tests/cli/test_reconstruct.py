@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from styleforge.cli import synthesis as synthesis_module
+from styleforge.images import load_image, resize
+from styleforge.sheets import GAP, TEXT
+from tests.cli.conftest import Command
+from tests.pictures import opened
+from tests.test_reconstruct import psnr
+
+QUICK = ("-s", "40", "-n", "2")
+
+
+def test_one_layer_gives_one_picture(command: Command) -> None:
+    options = ("--layer", "conv1_1", "-s", "40", "-n", "40", "-o", "out.png")
+    done = command("reconstruct", "content", "c.png", *options)
+    assert (done.code, done.out) == (0, b"")
+    assert re.fullmatch(r"Saved out\.png \(40 x 33\) in \d+\.\d s\n", done.err)
+    photo = resize(load_image("c.png").pixels, (40, 33))
+    assert psnr(load_image("out.png").pixels, photo) > 30
+
+
+@pytest.mark.parametrize(("kind", "picture"), [("content", "c.png"), ("style", "s.png")])
+def test_a_sheet_of_the_original_and_five_reconstructions(
+    command: Command, kind: str, picture: str
+) -> None:
+    assert command("reconstruct", kind, picture, "-s", "48", "-n", "1", "-q").err == ""
+    image = opened(Path(f"{Path(picture).stem}_{kind}.png").read_bytes())
+    width, height = load_image(picture).size
+    assert image.size == (6 * (width + GAP) + GAP, height + TEXT + 3 * GAP)
+
+
+def test_style_layers_together_make_one_picture(command: Command) -> None:
+    layers = ("--layer", "conv1_1", "--layer", "relu2_1")
+    assert command("reconstruct", "style", "s.png", *layers, *QUICK).code == 0
+    assert opened(Path("s_conv1_1_relu2_1.png").read_bytes()).size == (33, 40)
+
+
+def test_the_default_name_says_the_layer(command: Command) -> None:
+    assert command("reconstruct", "content", "c.png", "--layer", "pool1", *QUICK).code == 0
+    assert Path("c_pool1.png").is_file()
+
+
+def test_another_seed_makes_another_picture(command: Command) -> None:
+    for name, seed in (("a.png", 1), ("b.png", 1), ("d.png", 2)):
+        options = ("--layer", "conv1_2", *QUICK, "--seed", seed, "-o", name)
+        assert command("reconstruct", "content", "c.png", *options).code == 0
+    first, again, other = (Path(name).read_bytes() for name in ("a.png", "b.png", "d.png"))
+    assert first == again
+    assert first != other
+
+
+def test_an_interruption_saves_what_there_is(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = synthesis_module.carry_out
+
+    def interrupted(found: list[synthesis_module.Synthesis], *, quiet: bool) -> bool:
+        second = found[1]
+        make = second._objective_at
+
+        def stop(size: tuple[int, int]) -> object:
+            os.kill(os.getpid(), signal.SIGINT)
+            return make(size)
+
+        monkeypatch.setattr(second, "_objective_at", stop)
+        return runs(found, quiet=quiet)
+
+    monkeypatch.setattr("styleforge.cli.reconstruction.carry_out", interrupted)
+    done = command("reconstruct", "content", "c.png", *QUICK, "-o", "out.png")
+    assert done.code == 130
+    assert done.err.startswith("Interrupted: saved what there is as out.png (")
+    assert opened(Path("out.png").read_bytes()).size[0] == 2 * (40 + GAP) + GAP
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("content", "no.png"), "no such file: no.png"),
+        (("content", "c.png", "-s", "36"), None),
+        (
+            ("content", "c.png", "--layer", "conv4_9"),
+            "unknown layer 'conv4_9' (did you mean conv4_4?); "
+            "layers are written conv4_2, relu4_2, pool4",
+        ),
+        (
+            ("style", "s.png", "--layer", "x"),
+            "unknown layer 'x'; layers are written conv4_2, relu4_2, pool4",
+        ),
+        (("style", "s.png", "-o", "c.png"), "c.png exists; use --force to overwrite it"),
+        (
+            ("style", "s.png", "-o", "s.png", "-f"),
+            "s.png is one of the inputs; choose another output",
+        ),
+        (
+            ("style", "s.png", "-d", "gpu"),
+            "unknown device 'gpu'; use auto, cpu, cuda, cuda:N or mps",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_mistake(command: Command, arguments: tuple[str, ...], message: str | None) -> None:
+    before = {path.name for path in Path().iterdir()}
+    done = command("reconstruct", *arguments)
+    message = message or (
+        "c.png is 48 x 40 pixels: at size 36 its shorter side would have 30; "
+        "both sides must have at least 32"
+    )
+    assert (done.code, done.out, done.err) == (2, b"", f"Error: {message}\n")
+    assert {path.name for path in Path().iterdir()} == before
+
+
+def test_a_picture_that_memory_cannot_hold_is_refused(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthesis_module, "available_memory", lambda _: 2**20)
+    done = command("reconstruct", "content", "c.png", *QUICK)
+    assert done.code == 3
+    assert re.fullmatch(
+        r"Error: 40 x 33 pixels need about \d\.\d GiB of memory and 0\.0 GiB are there; "
+        r"use a smaller --size\n",
+        done.err,
+    )
