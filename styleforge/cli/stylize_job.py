@@ -9,20 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
 from styleforge.cli.job import STDOUT, output_path
-from styleforge.colors import keep_colors
-from styleforge.devices import describe, out_of_memory_as_error, pick_device
+from styleforge.devices import describe, pick_device
 from styleforge.errors import ModelError, UsageError
-from styleforge.estimate import available_memory, working_memory
-from styleforge.images import Picture, fit_size, load_image, resize
-from styleforge.models import Model, default_model, find_model, find_style, load_model
-from styleforge.networks.settings import TextureSettings
+from styleforge.estimate import available_memory
+from styleforge.images import Picture, load_image, resize
+from styleforge.models import default_model, find_model, find_style
 from styleforge.output import Depth, check_output, encode_image, save_image
-from styleforge.recipe import Input, StylizeRecipe, versions
-from styleforge.stylize import stylize
+from styleforge.painters import NetworkPainter, stylizing_model
+from styleforge.recipe import Input
 
 Colors = Literal["style", "keep"]
 
@@ -53,86 +50,57 @@ class StylizeJob:
 
     request: StylizeRequest
     photo: Picture
-    model: Model
-    styles: dict[str, float]
+    painter: NetworkPainter
     output: Path | None
-    device: torch.device
 
     @classmethod
     def prepare(cls, request: StylizeRequest) -> StylizeJob:
         """Check and load. Raises :class:`UsageError` or :class:`ModelError`."""
-        if not 0 <= request.strength <= 1:
-            raise UsageError(f"--strength is from 0 to 1 (not {request.strength:g})")
-        if request.colors not in get_args(Colors):
-            raise UsageError(f"--colors is style or keep (not {request.colors!r})")
-        if not 0 <= request.size <= 32768:
-            raise UsageError(f"--size is from 0 to 32768 (not {request.size})")
+        check_choices(request.strength, request.colors, request.size)
         photo = load_image(request.photo, min_side=1)
-        model, styles = _chosen_model(request)
-        model.mixture(styles)
-        output = output_path(request.output, [request.photo, *map(Path, styles)])
-        job = cls(request, photo, model, styles, output, pick_device(request.device))
+        painter = _painter(request)
+        output = output_path(request.output, [request.photo, *map(Path, painter.styles)])
         if output is not None:
-            width, height = job.size
+            width, height = painter.size(photo.size)
             check_output(
                 output,
-                inputs=[request.photo, model.path],
+                inputs=[request.photo, painter.model.path],
                 force=request.force,
                 depth=request.depth,
                 pixels=width * height,
             )
-        return job
+        return cls(request, photo, painter, output)
 
     @property
     def size(self) -> tuple[int, int]:
         """(width, height) of the result."""
-        return fit_size(self.photo.size, self.request.size)
-
-    def pastiche(self) -> Tensor:
-        """(1, 3, H, W) in [0, 1] on the CPU."""
-        request = self.request
-        memory = working_memory(request.memory or available_memory(self.device), self.device)
-        photo = resize(self.photo.pixels, self.size).to(self.device)
-        with out_of_memory_as_error(self.size):
-            result = stylize(
-                self.model.network.to(self.device),
-                photo,
-                self.model.mixture(self.styles).to(self.device),
-                memory=memory,
-                seed=request.seed,
-            )
-        if request.colors == "keep":
-            result = keep_colors(result, photo)
-        return torch.lerp(photo, result, request.strength).cpu()
+        return self.painter.size(self.photo.size)
 
     def save(self, image: Tensor) -> bytes:
         """Write the pastiche, or return its bytes where the output is standard output."""
         alpha = None if self.photo.alpha is None else resize(self.photo.alpha, self.size)
-        recipe, exif, depth = self.recipe().to_json(), self.photo.exif, self.request.depth
+        recipe = self.painter.recipe(Input.of(self.photo)).to_json()
+        exif, depth = self.photo.exif, self.request.depth
         if self.output is None:
             return encode_image(image, "PNG", alpha=alpha, exif=exif, recipe=recipe, depth=depth)
         save_image(self.output, image, alpha=alpha, exif=exif, recipe=recipe, depth=depth)
         return b""
 
-    def recipe(self) -> StylizeRecipe:
-        request = self.request
-        return StylizeRecipe(
-            model=Input(str(self.model.path), self.model.sha256),
-            styles=self.styles,
-            content=Input.of(self.photo),
-            size=request.size,
-            strength=request.strength,
-            colors=request.colors,
-            seed=request.seed,
-            device=self.device.type,
-            depth=request.depth,
-            versions=versions(),
-        )
+
+def check_choices(strength: float, colors: str, size: int) -> None:
+    """Raise :class:`UsageError` for what no network could do."""
+    if not 0 <= strength <= 1:
+        raise UsageError(f"--strength is from 0 to 1 (not {strength:g})")
+    if colors not in get_args(Colors):
+        raise UsageError(f"--colors is style or keep (not {colors!r})")
+    if not 0 <= size <= 32768:
+        raise UsageError(f"--size is from 0 to 32768 (not {size})")
 
 
 def run(job: StylizeJob, *, quiet: bool, as_json: bool, started: float) -> None:
     """Carry a job out to its file and say so."""
-    png = job.save(job.pastiche())
+    painter = job.painter
+    png = job.save(painter.paint(job.photo))
     if png:
         sys.stdout.buffer.write(png)
         sys.stdout.buffer.flush()
@@ -142,24 +110,24 @@ def run(job: StylizeJob, *, quiet: bool, as_json: bool, started: float) -> None:
         "output": str(job.output or STDOUT),
         "width": width,
         "height": height,
-        "device": describe(job.device),
-        "model": str(job.model.path),
-        "styles": job.styles,
+        "device": describe(painter.device),
+        "model": str(painter.model.path),
+        "styles": painter.styles,
         "seconds": round(seconds, 2),
     }
     if as_json:
         print(json.dumps(report))
     if not quiet:
         styles = ", ".join(
-            name if len(job.styles) == 1 else f"{name}:{weight:g}"
-            for name, weight in job.styles.items()
+            name if len(painter.styles) == 1 else f"{name}:{weight:g}"
+            for name, weight in painter.styles.items()
         )
         line = f"Saved {report['output']} ({width} x {height}) in {seconds:.1f} s"
-        print(f"{line}\nmodel {job.model.name}, style {styles}", file=sys.stderr)
+        print(f"{line}\nmodel {painter.model.name}, style {styles}", file=sys.stderr)
 
 
-def _chosen_model(request: StylizeRequest) -> tuple[Model, dict[str, float]]:
-    """The model that is named, or that carries the first style, or ships; and its styles."""
+def _painter(request: StylizeRequest) -> NetworkPainter:
+    """Of the model that is named, or that carries the first style, or ships."""
     named = ""
     if request.model is not None:
         path, named = find_model(request.model)
@@ -167,11 +135,20 @@ def _chosen_model(request: StylizeRequest) -> tuple[Model, dict[str, float]]:
         path = find_style(next(iter(request.styles)))
     else:
         path = default_model()
-    model = load_model(path)
+    model = stylizing_model(path)
     if request.model_sha256 not in ("", model.sha256):
         raise ModelError(f"{path} is not the model that the picture was made with")
-    settings = model.info.generator
-    if isinstance(settings, TextureSettings) and not settings.content:
-        raise UsageError(f"{model.name} makes textures: use styleforge texture --model {path}")
-    first = named or model.style_names[0]
-    return model, request.styles or {first: 1.0}
+    styles = request.styles or {named or model.style_names[0]: 1.0}
+    model.mixture(styles)
+    device = pick_device(request.device)
+    return NetworkPainter(
+        model=model,
+        styles=styles,
+        device=device,
+        memory=request.memory or available_memory(device),
+        size_limit=request.size,
+        strength=request.strength,
+        colors=request.colors,
+        seed=request.seed,
+        depth=request.depth,
+    )

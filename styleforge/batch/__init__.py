@@ -1,0 +1,1 @@
+"""Whole folders: plan, skip what is finished, paint the rest on any number of workers."""

@@ -1,0 +1,65 @@
+"""A batch: its styles, its tasks, and the painters that carry them out."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from styleforge.batch.sources import Task
+from styleforge.estimate import available_memory
+from styleforge.painters import Painter, Style
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Everything to do, and how. Can be pickled, for other processes and machines.
+
+    ``memory`` is what all pictures in work may take together; None: what is free. In a
+    ``sequence`` each picture starts from the result of the one before it.
+    """
+
+    styles: Sequence[Style]
+    tasks: Sequence[Task]
+    force: bool = False
+    memory: int | None = None
+    sequence: bool = False
+
+    def share(self, rank: int, count: int) -> Batch:
+        """Every so-manieth task, for one of several processes."""
+        return replace(self, tasks=self.tasks[rank::count])
+
+    def before(self, index: int) -> Path | None:
+        """The result that a task starts from: the last one in its style that is there."""
+        if not self.sequence:
+            return None
+        style = self.tasks[index].style
+        earlier = (self.tasks[k] for k in range(index - 1, -1, -1))
+        return next((t.target for t in earlier if t.style == style and t.target.exists()), None)
+
+
+class Painters:
+    """The painters of a batch on one device, each made when its first task comes.
+
+    Tasks come one style after the other, so only the last painter is kept.
+    """
+
+    def __init__(self, batch: Batch, device: torch.device, *, workers: int = 1) -> None:
+        self.device = device
+        self._batch = batch
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._made: tuple[int, Painter] | None = None
+
+    def of(self, task: Task) -> Painter:
+        """Raises :class:`StyleforgeError` where its style cannot be read."""
+        with self._lock:
+            if self._made is None or self._made[0] != task.style:
+                self._made = None  # its memory is free for the next
+                memory = self._batch.memory or available_memory(self.device)
+                style = self._batch.styles[task.style]
+                self._made = (task.style, style.painter(self.device, memory // self._workers))
+            return self._made[1]

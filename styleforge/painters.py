@@ -1,0 +1,276 @@
+"""Ways to repaint any number of photos, with everything loaded once: optimised, or in one pass."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from styleforge.colors import keep_colors
+from styleforge.devices import Precision, out_of_memory_as_error
+from styleforge.errors import UsageError
+from styleforge.estimate import available_memory, estimate, working_memory
+from styleforge.images import MIN_SIDE, Picture, fit_size, load_image, resize
+from styleforge.models import Model, load_model
+from styleforge.networks.settings import TextureSettings
+from styleforge.optimize.scales import Scale
+from styleforge.output import Depth
+from styleforge.presets import Preset
+from styleforge.recipe import Input, Recipe, StylizeRecipe, versions
+from styleforge.stylize import stylize
+from styleforge.transfer import Studio, plan
+from styleforge.weights import load_weights
+
+_PROBE_SIDE = 512
+"""Side of the square that is painted to learn this machine's speed."""
+
+
+class Painter(Protocol):
+    """Repaints photos, one after the other."""
+
+    @property
+    def depth(self) -> Depth:
+        """Bits per channel of the results."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it paints."""
+
+    @property
+    def min_side(self) -> int:
+        """Pixels that a photo's shorter side must have."""
+
+    def size(self, photo: tuple[int, int]) -> tuple[int, int]:
+        """(width, height) of what becomes of a photo of this (width, height)."""
+
+    def recipe(self, photo: Input, init: Input | None, /) -> Recipe | StylizeRecipe:
+        """What the result depends on."""
+
+    def paint(self, photo: Picture, init: Picture | None, /) -> Tensor:
+        """(1, 3, H, W) in [0, 1] on the CPU. Raises :class:`StyleforgeError`."""
+
+    def probe(self, photo: Picture) -> Callable[[], object]:
+        """A small part of the work on a photo, to be timed."""
+
+    def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
+        """About how long photos of these (width, height) take, one after the other."""
+
+
+@dataclass(frozen=True)
+class NetworkPainter:
+    """A trained network, and what of it is wanted; ``memory`` is what a picture may take in all."""
+
+    model: Model
+    styles: dict[str, float]
+    device: torch.device
+    memory: int
+    size_limit: int = 0
+    strength: float = 1.0
+    colors: str = "style"
+    seed: int = 0
+    depth: Depth = 8
+
+    @property
+    def min_side(self) -> int:
+        return 1
+
+    def size(self, photo: tuple[int, int]) -> tuple[int, int]:
+        return fit_size(photo, self.size_limit)
+
+    def recipe(self, photo: Input, _init: Input | None = None) -> StylizeRecipe:
+        return StylizeRecipe(
+            model=Input(str(self.model.path), self.model.sha256),
+            styles=self.styles,
+            content=photo,
+            size=self.size_limit,
+            strength=self.strength,
+            colors=self.colors,
+            seed=self.seed,
+            device=self.device.type,
+            depth=self.depth,
+            versions=versions(),
+        )
+
+    def paint(self, photo: Picture, _init: Picture | None = None) -> Tensor:
+        size = self.size(photo.size)
+        pixels = resize(photo.pixels, size).to(self.device)
+        with out_of_memory_as_error(size):
+            result = stylize(
+                self.model.network.to(self.device),
+                pixels,
+                self.model.mixture(self.styles).to(self.device),
+                memory=working_memory(self.memory, self.device),
+                seed=self.seed,
+            )
+        if self.colors == "keep":
+            result = keep_colors(result, pixels)
+        return torch.lerp(pixels, result, self.strength).cpu()
+
+    def probe(self, photo: Picture) -> Callable[[], object]:
+        return lambda: self.paint(photo)
+
+    def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
+        probe = torch.rand(1, 3, _PROBE_SIDE, _PROBE_SIDE, device=self.device)
+        mixture = self.model.mixture(self.styles).to(self.device)
+        network = self.model.network.to(self.device)
+        for _ in range(2):  # the first warms up
+            started = time.perf_counter()
+            stylize(network, probe, mixture, memory=self.memory).cpu()
+            taken = time.perf_counter() - started
+        return taken / _PROBE_SIDE**2 * sum(map(math.prod, map(self.size, sizes)))
+
+
+@dataclass(frozen=True)
+class TransferPainter:
+    """A :class:`Studio`; ``template`` is the recipe of its results but for the photo."""
+
+    studio: Studio
+    template: Recipe
+
+    @property
+    def depth(self) -> Depth:
+        return self.template.depth
+
+    @property
+    def device(self) -> torch.device:
+        return self.studio.device
+
+    @property
+    def min_side(self) -> int:
+        return MIN_SIDE
+
+    def size(self, photo: tuple[int, int]) -> tuple[int, int]:
+        return plan(photo, self.studio.preset)[-1].size
+
+    def recipe(self, photo: Input, init: Input | None = None) -> Recipe:
+        template = self.template
+        if init is None:
+            return replace(template, content=photo)
+        settings = template.settings | {"init": init.path}
+        return replace(template, content=photo, init=init, settings=settings)
+
+    def paint(self, photo: Picture, init: Picture | None = None) -> Tensor:
+        with out_of_memory_as_error(self.size(photo.size)):
+            transfer = self.studio.transfer(photo.pixels, init=init.pixels if init else None)
+            try:
+                for _ in transfer:
+                    pass
+            except FloatingPointError as error:
+                raise UsageError(f"{error}; use smaller weights") from error
+            return transfer.image()
+
+    def probe(self, photo: Picture) -> Callable[[], object]:
+        """One evaluation at the final size."""
+        pixels = resize(photo.pixels, self.size(photo.size)).to(self.device)
+        objective = self.studio.objective(pixels)
+
+        def evaluate() -> Tensor:
+            image = pixels.clone().requires_grad_()
+            return torch.autograd.grad(objective(image).total, image)[0]
+
+        return evaluate
+
+    def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
+        studio = self.studio
+        runs = [plan(size, studio.preset) for size in sizes]
+        if not runs:
+            return 0.0
+        memory = available_memory(self.device)
+        first = estimate(studio.network, runs[0], device=self.device, memory=memory)
+        return first.seconds * sum(map(_work, runs)) / _work(runs[0])
+
+
+def _work(scales: Sequence[Scale]) -> int:
+    """What the time of a run goes with: pixels evaluated, with the targets taken before."""
+    return sum(math.prod(scale.size) * (scale.steps + 2) for scale in scales)
+
+
+@dataclass(frozen=True)
+class OptimizedStyle:
+    """One or more style images with weights, and the preset to optimise with. Can be pickled."""
+
+    name: str
+    images: Sequence[tuple[Path, float]]
+    preset_name: str
+    preset: Preset
+    precision: Precision = "float32"
+    depth: Depth = 8
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that make it."""
+        return [path for path, _ in self.images]
+
+    def painter(self, device: torch.device, memory: int) -> TransferPainter:
+        pictures = [(load_image(path), weight) for path, weight in self.images]
+        studio = Studio(
+            [(picture.pixels, weight) for picture, weight in pictures],
+            self.preset,
+            device=device,
+            weights=load_weights(self.preset.network.weights),
+            memory=memory,
+            precision=self.precision,
+        )
+        weights = studio.weights
+        template = Recipe(
+            preset=self.preset_name,
+            settings=self.preset.model_dump(),
+            content=Input("", ""),
+            styles=[Input.of(picture, weight) for picture, weight in pictures],
+            init=None,
+            weights={"source": weights.source, "sha256": weights.sha256},
+            device=device.type,
+            depth=self.depth,
+            versions=versions(),
+        )
+        return TransferPainter(studio, template)
+
+
+@dataclass(frozen=True)
+class TrainedStyle:
+    """A mixture of the styles that a model file carries. Can be pickled."""
+
+    name: str
+    model: Path
+    styles: dict[str, float]
+    size_limit: int = 0
+    strength: float = 1.0
+    colors: str = "style"
+    seed: int = 0
+    depth: Depth = 8
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The file that makes it."""
+        return [self.model]
+
+    def painter(self, device: torch.device, memory: int) -> NetworkPainter:
+        return NetworkPainter(
+            model=stylizing_model(self.model),
+            styles=self.styles,
+            device=device,
+            memory=memory,
+            size_limit=self.size_limit,
+            strength=self.strength,
+            colors=self.colors,
+            seed=self.seed,
+            depth=self.depth,
+        )
+
+
+Style = OptimizedStyle | TrainedStyle
+
+
+def stylizing_model(path: Path) -> Model:
+    """A model that repaints photos. Raises :class:`UsageError` for one of textures."""
+    model = load_model(path)
+    settings = model.info.generator
+    if isinstance(settings, TextureSettings) and not settings.content:
+        raise UsageError(f"{model.name} makes textures: use styleforge texture --model {path}")
+    return model

@@ -1,0 +1,89 @@
+"""Small photos, a tiny model and a tiny preset: a batch of them takes a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from styleforge import painters as painters_module
+from styleforge.batch.batch import Batch
+from styleforge.batch.sources import Task, find_sources, plan_tasks
+from styleforge.painters import OptimizedStyle, Style, TrainedStyle
+from styleforge.presets import Preset
+from styleforge.weights import Weights
+from tests.cli.test_models import write_model
+from tests.pictures import noise
+
+CPU = torch.device("cpu")
+
+PRESET = Preset.model_validate(
+    {
+        "network": {"normalized": False},
+        "content": {"layers": {"conv2_1": 1.0}},
+        "style": {"layers": {"conv1_1": 1.0}},
+        "optimizer": {"steps": 2},
+        "scales": None,
+        "size": 40,
+    }
+)
+
+
+def write_photos(folder: Path, count: int, *, size: tuple[int, int] = (40, 36)) -> list[Path]:
+    """photo1.png, photo2.png, ..., all different."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"photo{number}.png" for number in range(1, count + 1)]
+    for seed, path in enumerate(paths):
+        noise(*size, seed=seed).save(path)
+    return paths
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, hidden ones too."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: Weights) -> Path:
+    """The working directory; the weights are loaded once for all tests."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(painters_module, "load_weights", lambda _source: weights)
+    return tmp_path
+
+
+@pytest.fixture
+def trained(workplace: Path) -> TrainedStyle:
+    """The style cafe of m.safetensors, which carries harvest too."""
+    path = workplace / "m.safetensors"
+    write_model(path)
+    return TrainedStyle("cafe", path, {"cafe": 1.0})
+
+
+@pytest.fixture
+def optimized(workplace: Path) -> OptimizedStyle:
+    """The painting s.png, for a few steps."""
+    noise(36, 40, seed=99).save(workplace / "s.png")
+    return OptimizedStyle("s", [(workplace / "s.png", 1.0)], "p.yaml", PRESET)
+
+
+MakeBatch = Callable[..., Batch]
+
+
+@pytest.fixture
+def make_batch(workplace: Path) -> MakeBatch:
+    """``make_batch([style], sequence=True)``: photos/ in these styles, into out/."""
+
+    def make(styles: list[Style], *, output: str = "out", **options: bool) -> Batch:
+        sources = find_sources(["photos"], Path(output), recursive=False)
+        tasks = plan_tasks(sources, [style.name for style in styles], Path(output))
+        return Batch(styles, tasks, **options)
+
+    assert workplace == Path.cwd()
+    return make
+
+
+def task_for(source: Path, target: str) -> Task:
+    return Task(source, 0, Path(target))
