@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import socket
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 
-_TEMPORARY = re.compile(r"\.(?P<name>.*)\.(?P<writer>\d+)-[a-z0-9_]{8}", re.DOTALL)
-"""Names of temporary files: the final one's beginning, and the process that writes it."""
+MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+_TEMPORARY = re.compile(rf"\.(?P<name>.*)\.(?P<writer>\d+)\.{MACHINE}-[a-z0-9_]{{8}}", re.DOTALL)
+"""Names of temporary files: the final one's beginning, the process that writes it, its machine."""
 
 _NAME_KEPT = 50
 
@@ -28,7 +30,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises OSError, and leaves what was there before.
     """
-    prefix = f".{path.name[:_NAME_KEPT]}.{os.getpid()}-"
+    prefix = f".{path.name[:_NAME_KEPT]}.{os.getpid()}.{MACHINE}-"
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -43,7 +45,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def remove_remains(paths: Iterable[Path]) -> None:
-    """Delete what processes that were killed while they wrote these files have left beside them."""
+    """Delete what processes of this machine that were killed while they wrote these files left."""
     names: dict[Path, set[str]] = {}
     for path in paths:
         names.setdefault(path.parent, set()).add(path.name[:_NAME_KEPT])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from styleforge.errors import UsageError
 from styleforge.estimate import available_memory, estimate, working_memory
 from styleforge.images import MIN_SIDE, Picture, fit_size, load_image, resize
 from styleforge.models import Model, load_model
+from styleforge.motion import carried
 from styleforge.networks.settings import TextureSettings
 from styleforge.optimize.scales import Scale
 from styleforge.output import Depth
@@ -29,6 +31,13 @@ from styleforge.weights import load_weights
 
 _PROBE_SIDE = 512
 """Side of the square that is painted to learn this machine's speed."""
+
+
+class Frame(NamedTuple):
+    """A photo of a sequence, and what became of it."""
+
+    photo: Picture
+    result: Picture
 
 
 class Painter(Protocol):
@@ -52,7 +61,7 @@ class Painter(Protocol):
     def recipe(self, photo: Input, init: Input | None, /) -> Recipe | StylizeRecipe:
         """What the result depends on."""
 
-    def paint(self, photo: Picture, init: Picture | None, /) -> Tensor:
+    def paint(self, photo: Picture, before: Frame | None, /) -> Tensor:
         """(1, 3, H, W) in [0, 1] on the CPU. Raises :class:`StyleforgeError`."""
 
     def probe(self, photo: Picture) -> Callable[[], object]:
@@ -97,7 +106,7 @@ class NetworkPainter:
             versions=versions(),
         )
 
-    def paint(self, photo: Picture, _init: Picture | None = None) -> Tensor:
+    def paint(self, photo: Picture, _before: Frame | None = None) -> Tensor:
         size = self.size(photo.size)
         pixels = resize(photo.pixels, size).to(self.device)
         with out_of_memory_as_error(size):
@@ -152,12 +161,21 @@ class TransferPainter:
         template = self.template
         if init is None:
             return replace(template, content=photo)
-        settings = template.settings | {"init": init.path}
+        settings = following(self.studio.preset).model_dump() | {"init": init.path}
         return replace(template, content=photo, init=init, settings=settings)
 
-    def paint(self, photo: Picture, init: Picture | None = None) -> Tensor:
-        with out_of_memory_as_error(self.size(photo.size)):
-            transfer = self.studio.transfer(photo.pixels, init=init.pixels if init else None)
+    def paint(self, photo: Picture, before: Frame | None = None) -> Tensor:
+        """From the frame before, its result moves with the scene and is corrected in few steps."""
+        size = self.size(photo.size)
+        with out_of_memory_as_error(size):
+            if before is None:
+                transfer = self.studio.transfer(photo.pixels)
+            else:
+                images = (before.result.pixels, before.photo.pixels, photo.pixels)
+                init = carried(*(resize(image, size) for image in images))
+                later = copy.copy(self.studio)  # the network and the targets are shared
+                later.preset = following(self.studio.preset)
+                transfer = later.transfer(photo.pixels, init=init)
             try:
                 for _ in transfer:
                     pass
@@ -184,6 +202,13 @@ class TransferPainter:
         memory = available_memory(self.device)
         first = estimate(studio.network, runs[0], device=self.device, memory=memory)
         return first.seconds * sum(map(_work, runs)) / _work(runs[0])
+
+
+def following(preset: Preset) -> Preset:
+    """For a frame that starts from the one before: at the final size alone, in half the steps."""
+    optimizer = preset.optimizer
+    halved = optimizer.model_copy(update={"steps": math.ceil(optimizer.steps / 2)})
+    return preset.model_copy(update={"scales": None, "optimizer": halved})
 
 
 def _work(scales: Sequence[Scale]) -> int:

@@ -3,11 +3,13 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from styleforge.files import file_sha256, write_atomically
+from styleforge.files import MACHINE, file_sha256, remove_remains, write_atomically
 
 
 def test_sha256_is_of_the_whole_file(tmp_path: Path) -> None:
@@ -59,3 +61,28 @@ def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / ("写" * 83 + ".png")
     write_atomically(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_what_killed_writers_have_left_is_deleted_and_nothing_else(tmp_path: Path) -> None:
+    path, dead, alive = tmp_path / f"{'long' * 20}\n.png", 2**22 + 1, os.getpid()
+    stale = [f".{path.name[:50]}.{dead}.{MACHINE}-abcdefg1", f".b.png.{dead}.{MACHINE}-_bcdefg1"]
+    others = [
+        f".b.png.{alive}.{MACHINE}-abcdefg1",
+        f".c.png.{dead}.{MACHINE}-abcdefg1",
+        f".b.png.{dead}.00000000-abcdefg1",
+        ".b.png.swp",
+        "b.png",
+    ]
+    for name in [*stale, *others]:
+        (tmp_path / name).touch()
+    remove_remains([path, tmp_path / "b.png", tmp_path / "nowhere" / "d.png"])
+    assert {file.name for file in tmp_path.iterdir()} == set(others)
+
+
+def test_a_write_that_is_killed_leaves_what_is_known_as_its_own(tmp_path: Path) -> None:
+    code = "import os; os.fsync = lambda _: os._exit(9); import sys; from pathlib import Path\n"
+    code += "from styleforge.files import write_atomically; write_atomically(Path('a.png'), b'new')"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False)
+    assert len(list(tmp_path.iterdir())) == 1
+    remove_remains([tmp_path / "a.png"])
+    assert list(tmp_path.iterdir()) == []

@@ -12,14 +12,18 @@ from styleforge.colors import keep_colors
 from styleforge.errors import OutOfMemoryError, UsageError
 from styleforge.images import Picture, load_image, resize
 from styleforge.models import load_model
+from styleforge.motion import carried
 from styleforge.networks.settings import TextureSettings
 from styleforge.painters import (
+    Frame,
     NetworkPainter,
     OptimizedStyle,
     TrainedStyle,
     TransferPainter,
+    following,
     stylizing_model,
 )
+from styleforge.presets import Optimizer, Preset, Scales
 from styleforge.recipe import Input, StylizeRecipe, versions
 from styleforge.stylize import stylize
 from styleforge.transfer import Studio
@@ -29,6 +33,10 @@ from tests.cli.test_models import TINY_TEXTURE, write_model
 from tests.pictures import noise
 
 MEMORY = 2**40
+
+
+def with_steps(steps: int) -> Preset:
+    return PRESET.model_copy(update={"optimizer": Optimizer(steps=steps)})
 
 
 @pytest.fixture
@@ -141,14 +149,33 @@ def test_a_transfer_paints_what_the_studio_makes(
     assert (transfer.device, transfer.depth) == (CPU, 8)
 
 
-def test_a_transfer_starts_from_the_picture_that_is_given(
+def test_a_frame_starts_from_the_one_before_moved_along_in_half_the_steps(
+    optimized: OptimizedStyle, photo: Picture, weights: Weights, tmp_path: Path
+) -> None:
+    noise(40, 36, seed=7).save(tmp_path / "last.png")
+    noise(40, 36, seed=8).save(tmp_path / "result.png")
+    last, result = (load_image(tmp_path / name) for name in ("last.png", "result.png"))
+    preset = with_steps(5).model_copy(update={"scales": Scales(start=32, steps=3)})
+    painter = replace(optimized, preset=preset).painter(CPU, MEMORY)
+    alone, after = painter.paint(photo), painter.paint(photo, Frame(last, result))
+    short = with_steps(3)
+    painting = load_image(tmp_path / "s.png").pixels
+    run = Studio([(painting, 1.0)], short, weights=weights).transfer(
+        photo.pixels, init=carried(result.pixels, last.pixels, photo.pixels)
+    )
+    for _ in run:
+        pass
+    assert after.equal(run.image())
+    assert not torch.allclose(after, alone)
+    assert painter.paint(photo).equal(alone), "the next picture without one is as before"
+
+
+def test_frames_of_different_sizes_are_brought_to_one(
     transfer: TransferPainter, photo: Picture, tmp_path: Path
 ) -> None:
-    noise(40, 36, seed=7).save(tmp_path / "init.png")
-    init = load_image(tmp_path / "init.png")
-    started, plain = transfer.paint(photo, init), transfer.paint(photo)
-    distance = [(image - init.pixels).abs().mean() for image in (started, plain)]
-    assert distance[0] < 0.5 * distance[1]
+    noise(80, 60, seed=7).save(tmp_path / "last.png")
+    last = load_image(tmp_path / "last.png")
+    assert transfer.paint(photo, Frame(last, photo)).shape == (1, 3, 36, 40)
 
 
 def test_a_transfers_recipe(
@@ -164,7 +191,8 @@ def test_a_transfers_recipe(
     assert (recipe.device, recipe.depth, recipe.versions) == ("cpu", 8, versions())
     init = Input("before.png", "abc")
     after = transfer.recipe(content, init)
-    assert (after.init, after.settings["init"]) == (init, "before.png")
+    assert after.init == init
+    assert after.settings == following(PRESET).model_dump() | {"init": "before.png"}
     assert transfer.recipe(content) == recipe, "the next picture's is as before"
 
 

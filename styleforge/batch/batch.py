@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
@@ -32,13 +31,13 @@ class Batch:
         """Every so-manieth task, for one of several processes."""
         return replace(self, tasks=self.tasks[rank::count])
 
-    def before(self, index: int) -> Path | None:
-        """The result that a task starts from: the last one in its style that is there."""
+    def before(self, index: int) -> Task | None:
+        """The task whose result one starts from: the last in its style that is there."""
         if not self.sequence:
             return None
         style = self.tasks[index].style
         earlier = (self.tasks[k] for k in range(index - 1, -1, -1))
-        return next((t.target for t in earlier if t.style == style and t.target.exists()), None)
+        return next((t for t in earlier if t.style == style and t.target.exists()), None)
 
 
 class Painters:

@@ -15,7 +15,7 @@ from styleforge.errors import StyleforgeError, UsageError
 from styleforge.files import file_sha256
 from styleforge.images import Picture, load_image, resize
 from styleforge.output import check_output, read_recipe, save_image
-from styleforge.painters import Painter
+from styleforge.painters import Frame, Painter
 from styleforge.recipe import Input, Recipe, StylizeRecipe, essence, parse_recipe
 
 Status = Literal["done", "skipped", "failed"]
@@ -36,12 +36,12 @@ def perform(
     painter: Painter,
     *,
     force: bool = False,
-    before: Path | None = None,
+    before: Task | None = None,
     turn: AbstractContextManager[Any] | None = None,
 ) -> Outcome:
     """Carry a task out, unless its result is there already and of the same recipe.
 
-    ``before`` is a finished picture to start from (a sequence's last frame). ``turn`` is entered
+    ``before`` is a finished task to start from (a sequence's last frame). ``turn`` is entered
     for the painting alone, so that others read and write meanwhile. Nothing is raised: what goes
     wrong with one picture is an outcome.
     """
@@ -72,14 +72,11 @@ def _perform(
     painter: Painter,
     *,
     force: bool,
-    before: Path | None,
+    before: Task | None,
     turn: AbstractContextManager[Any],
 ) -> bool:
     """False where there was nothing to do."""
-    init = None if before is None else load_image(before)
-    recipe = painter.recipe(
-        Input(str(task.source), _hash_of(task.source)), Input.of(init) if init else None
-    )
+    recipe = painter.recipe(_input(task.source), _input(before.target) if before else None)
     if not force and is_finished(task.target, recipe):
         return False
     photo = load_image(task.source, min_side=painter.min_side)
@@ -92,8 +89,9 @@ def _perform(
         depth=painter.depth,
         pixels=size[0] * size[1],
     )
+    last = Frame(load_image(before.source), load_image(before.target)) if before else None
     with turn:
-        image = painter.paint(photo, init)
+        image = painter.paint(photo, last)
     save_image(
         task.target,
         image,
@@ -109,11 +107,11 @@ def _alpha(photo: Picture, size: tuple[int, int]) -> Any:
     return None if photo.alpha is None else resize(photo.alpha, size)
 
 
-def _hash_of(path: Path) -> str:
+def _input(path: Path) -> Input:
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
     try:
-        return file_sha256(path)
+        return Input(str(path), file_sha256(path))
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({str(error.strerror).lower()})") from error
 

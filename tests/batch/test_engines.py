@@ -161,11 +161,10 @@ def test_a_picture_that_kills_its_worker_every_time_has_failed(
     ray: Any, trained: TrainedStyle, ray_batch: Batch
 ) -> None:
     deadly = Deadly("cafe", trained.model, trained.styles)
-    batch = replace(ray_batch, styles=[deadly], tasks=ray_batch.tasks[:2])
+    batch = replace(ray_batch, styles=[deadly], tasks=ray_batch.tasks[:1])
     outcomes = list(run_on_ray(batch, CPU, threads=1, workers=1))
     assert [(o.status, o.reason) for o in outcomes] == [
-        ("failed", f"photos/photo{number}.png: its worker died 3 times over it")
-        for number in (1, 2)
+        ("failed", "photos/photo1.png: its worker died 3 times over it")
     ]
     assert not ray.is_initialized()
 
@@ -206,8 +205,8 @@ def test_a_cluster_that_runs_already_gives_what_it_has(
 @pytest.mark.usefixtures("ray")
 def test_a_cluster_that_is_not_there(ray_batch: Batch) -> None:
     with pytest.raises(UsageError) as caught:
-        list(run_on_ray(ray_batch, CPU, threads=1, address="127.0.0.1:1"))
-    assert str(caught.value).startswith("no Ray cluster at 127.0.0.1:1 (")
+        list(run_on_ray(ray_batch, CPU, threads=1, address="auto"))
+    assert str(caught.value).startswith("no Ray cluster at auto (")
     assert "\n" not in str(caught.value)
 
 

@@ -15,7 +15,7 @@ from styleforge.errors import OutOfMemoryError, UsageError
 from styleforge.files import file_sha256
 from styleforge.images import load_image
 from styleforge.output import read_recipe, save_image, to_levels
-from styleforge.painters import NetworkPainter, OptimizedStyle, TrainedStyle, TransferPainter
+from styleforge.painters import Frame, NetworkPainter, OptimizedStyle, TrainedStyle, TransferPainter
 from styleforge.recipe import Input, load_recipe
 from tests.batch.conftest import CPU, contents, task_for, write_photos
 from tests.pictures import MAKE, ORIENTATION, camera_exif, flat, noise, opened
@@ -218,7 +218,10 @@ def test_inputs_are_not_touched(
     before = contents(Path())
     times = {name: Path(name).stat().st_mtime_ns for name in before}
     for painter, target in ((network, "out/a.png"), (transfer, "out/b.png")):
-        assert perform(task_for(photo, target), painter, before=photo).status == "done"
+        assert (
+            perform(task_for(photo, target), painter, before=task_for(photo, str(photo))).status
+            == "done"
+        )
     after = contents(Path())
     assert set(after) - set(before) == {"out/a.png", "out/b.png"}
     assert {name: after[name] for name in before} == before
@@ -248,22 +251,23 @@ def test_a_jpeg_is_laid_on_white(network: NetworkPainter, photo: Path) -> None:
     assert (image.mode, image.getextrema()) == ("RGB", ((255, 255),) * 3)
 
 
-def test_it_starts_from_the_picture_before(transfer: TransferPainter, photo: Path) -> None:
+def test_it_starts_from_the_frame_before(transfer: TransferPainter, photo: Path) -> None:
+    noise(40, 36, seed=6).save("last.png")
     noise(40, 36, seed=7).save("before.png")
-    task = task_for(photo, "out/a.png")
+    task, before = task_for(photo, "out/a.png"), task_for(Path("last.png"), "before.png")
     assert status(perform(task, transfer)) == "done"
-    assert status(perform(task, transfer, before=Path("before.png"))) == "done"
-    recipe = load_recipe(task.target)
-    assert recipe == transfer.recipe(
-        Input(str(photo), file_sha256(photo)), Input.of(load_image("before.png"))
-    )
-    expected = to_levels(transfer.paint(load_image(photo), load_image("before.png")))
+    assert status(perform(task, transfer, before=before)) == "done"
+    last, result = load_image("last.png"), load_image("before.png")
+    content = Input(str(photo), file_sha256(photo))
+    assert load_recipe(task.target) == transfer.recipe(content, Input.of(result))
+    expected = to_levels(transfer.paint(load_image(photo), Frame(last, result)))
     assert np.array_equal(np.asarray(Image.open(task.target)), expected)
-    assert status(perform(task, transfer, before=Path("before.png"))) == "skipped"
-    Path("before.png").rename("moved.png")
-    assert status(perform(task, transfer, before=Path("moved.png"))) == "skipped"
-    noise(40, 36, seed=8).save("before.png")
-    assert status(perform(task, transfer, before=Path("before.png"))) == "done"
+    assert status(perform(task, transfer, before=before)) == "skipped"
+    result.path.rename("moved.png")
+    moved = task_for(Path("last.png"), "moved.png")
+    assert status(perform(task, transfer, before=moved)) == "skipped"
+    noise(40, 36, seed=8).save("moved.png")
+    assert status(perform(task, transfer, before=moved)) == "done"
 
 
 def test_only_the_painting_waits_for_its_turn(

