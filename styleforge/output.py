@@ -39,7 +39,7 @@ _PROFILE_DATE = slice(24, 36)
 _JPEG_EXIF_LIMIT = 65_000
 _TIFF_HEADER = b"II*\0\x08\0\0\0"
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "PNG": {"compress_level": 6},
+    "PNG": {"compress_level": 3},
     "JPEG": {"quality": 95, "subsampling": 0, "optimize": True},
     "WEBP": {"quality": 95, "method": 4, "exact": True},
 }

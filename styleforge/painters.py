@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -25,7 +26,7 @@ from styleforge.optimize.scales import Scale
 from styleforge.output import Depth
 from styleforge.presets import Preset
 from styleforge.recipe import Input, Recipe, StylizeRecipe, versions
-from styleforge.stylize import stylize
+from styleforge.stylize import Stylizer
 from styleforge.transfer import Studio, plan
 from styleforge.weights import load_weights
 
@@ -85,6 +86,11 @@ class NetworkPainter:
     seed: int = 0
     depth: Depth = 8
 
+    @cached_property
+    def _stylizer(self) -> Stylizer:
+        mixture = self.model.mixture(self.styles).to(self.device)
+        return Stylizer(self.model.network.to(self.device), mixture, seed=self.seed)
+
     @property
     def min_side(self) -> int:
         return 1
@@ -110,13 +116,8 @@ class NetworkPainter:
         size = self.size(photo.size)
         pixels = resize(photo.pixels, size).to(self.device)
         with out_of_memory_as_error(size):
-            result = stylize(
-                self.model.network.to(self.device),
-                pixels,
-                self.model.mixture(self.styles).to(self.device),
-                memory=working_memory(self.memory, self.device),
-                seed=self.seed,
-            )
+            memory = working_memory(self.memory, self.device)
+            result = self._stylizer(pixels, memory=memory)
         if self.colors == "keep":
             result = keep_colors(result, pixels)
         return torch.lerp(pixels, result, self.strength).cpu()
@@ -126,11 +127,9 @@ class NetworkPainter:
 
     def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
         probe = torch.rand(1, 3, _PROBE_SIDE, _PROBE_SIDE, device=self.device)
-        mixture = self.model.mixture(self.styles).to(self.device)
-        network = self.model.network.to(self.device)
         for _ in range(2):  # the first warms up
             started = time.perf_counter()
-            stylize(network, probe, mixture, memory=self.memory).cpu()
+            self._stylizer(probe, memory=self.memory).cpu()
             taken = time.perf_counter() - started
         return taken / _PROBE_SIDE**2 * sum(map(math.prod, map(self.size, sizes)))
 

@@ -36,28 +36,50 @@ _WORKING_FILTERS = 6
 Generator = TransformerNetwork | TextureNetwork
 
 
-@torch.no_grad()
 def stylize(
     network: Generator, photo: Tensor, mixture: Tensor, *, memory: int, seed: int = 0
 ) -> Tensor:
-    """The pastiche of a photo (1, 3, H, W), RGB in [0, 1], of any size; (1, 3, H, W).
+    """One photo through a :class:`Stylizer`."""
+    return Stylizer(network, mixture, seed=seed)(photo, memory=memory)
 
-    ``mixture`` is (1, styles). A transformer network goes over the photo in tiles where the whole
-    would take more than ``memory`` bytes; ``seed`` is of a texture network's noise.
+
+class Stylizer:
+    """A network and a mixture (1, styles) of its styles, made ready for any number of photos.
+
+    ``seed`` is of a texture network's noise.
     """
-    height, width = photo.shape[2:]
-    padded = _at_least(photo, _least_side(network))
-    padded = padded.contiguous(memory_format=torch.channels_last)
-    result: Tensor
-    if isinstance(network, TextureNetwork):
-        size = padded.shape[3], padded.shape[2]
-        noise = network.noise(size, torch.Generator().manual_seed(seed))
-        result = network([z.to(photo.device) for z in noise], padded)
-    elif _working_bytes(network, padded) > memory:
-        result = in_tiles(network, padded, mixture)
-    else:
-        result = PreparedNetwork(network, mixture)(padded)
-    return result[..., :height, :width].contiguous()
+
+    @torch.no_grad()
+    def __init__(self, network: Generator, mixture: Tensor, *, seed: int = 0) -> None:
+        self._network = network
+        self._seed = seed
+        self._prepared = (
+            PreparedNetwork(network, mixture) if isinstance(network, TransformerNetwork) else None
+        )
+
+    @torch.no_grad()
+    def __call__(self, photo: Tensor, *, memory: int) -> Tensor:
+        """The pastiche of a photo (1, 3, H, W), RGB in [0, 1], of any size; (1, 3, H, W).
+
+        A transformer network goes over the photo in tiles where the whole would take more than
+        ``memory`` bytes.
+        """
+        height, width = photo.shape[2:]
+        padded = _at_least(photo, _least_side(self._network))
+        padded = padded.contiguous(memory_format=torch.channels_last)
+        return self._pastiche(padded, memory)[..., :height, :width].contiguous()
+
+    def _pastiche(self, photo: Tensor, memory: int) -> Tensor:
+        result: Tensor
+        if self._prepared is not None:
+            too_large = _working_bytes(self._prepared, photo) > memory
+            result = in_tiles(self._prepared, photo) if too_large else self._prepared(photo)
+            return result
+        assert isinstance(self._network, TextureNetwork)
+        size = photo.shape[3], photo.shape[2]
+        noise = self._network.noise(size, torch.Generator().manual_seed(self._seed))
+        result = self._network([z.to(photo.device) for z in noise], photo)
+        return result
 
 
 @torch.no_grad()
@@ -78,20 +100,17 @@ def _least_side(network: Generator) -> int:
     return MIN_SIDE
 
 
-def _working_bytes(network: TransformerNetwork, photo: Tensor) -> int:
+def _working_bytes(network: PreparedNetwork, photo: Tensor) -> int:
     """Memory that a pass over a whole picture takes, beside the network."""
     pixels = photo.shape[2] * photo.shape[3]
-    return 4 * pixels * (_WORKING_FILTERS * network.settings.width + 12)
+    return 4 * pixels * (_WORKING_FILTERS * network.width + 12)
 
 
 @torch.no_grad()
-def in_tiles(
-    network: TransformerNetwork, photo: Tensor, mixture: Tensor, *, side: int = TILE
-) -> Tensor:
+def in_tiles(prepared: PreparedNetwork, photo: Tensor, *, side: int = TILE) -> Tensor:
     """What the network makes of (1, 3, H, W), never looking at more than a tile at full size."""
     height, width = photo.shape[2:]
     grid = _grid(-(-height // _UNIT), -(-width // _UNIT), side // _UNIT)
-    prepared = PreparedNetwork(network, mixture)
     encoder = _Tiled(prepared.encoder, grid, source_scale=_UNIT)
     decoder = _Tiled(prepared.decoder, grid, source_scale=1)
     x = prepared.transform(encoder(centred(photo), 4 * prepared.width, lambda features: features))

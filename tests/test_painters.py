@@ -114,7 +114,7 @@ def test_a_network_out_of_memory_says_so(
     def failing(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(painters_module, "stylize", failing)
+    monkeypatch.setattr(painters_module, "Stylizer", failing)
     with pytest.raises(OutOfMemoryError) as caught:
         network.paint(photo)
     assert str(caught.value) == "out of memory at 40 x 36 pixels; try --size 20"

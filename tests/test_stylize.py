@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from styleforge import stylize as stylize_module
+from styleforge.networks.inference import PreparedNetwork
 from styleforge.networks.settings import TextureSettings, TransformerSettings
 from styleforge.networks.texture import TextureNetwork
 from styleforge.networks.transformer import TransformerNetwork, one_style, style_parameters
@@ -63,20 +64,20 @@ def whole(network: TransformerNetwork, photo: Tensor) -> Tensor:
 )
 def test_tiles_equal_the_whole(height: int, width: int, side: int, kernel: int) -> None:
     network, photo = transformer(kernel=kernel), picture(height, width)
-    found = in_tiles(network, photo, MIXTURE, side=side)
+    found = in_tiles(PreparedNetwork(network, MIXTURE), photo, side=side)
     torch.testing.assert_close(found, whole(network, photo), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(16, 301), (257, 17)], ids=str)
 def test_tiles_of_a_strip_equal_the_whole(size: tuple[int, int]) -> None:
     network, photo = transformer(), picture(*size)
-    found = in_tiles(network, photo, MIXTURE, side=32)
+    found = in_tiles(PreparedNetwork(network, MIXTURE), photo, side=32)
     torch.testing.assert_close(found, whole(network, photo), rtol=0, atol=1e-5)
 
 
 def test_tiles_of_a_real_photo_equal_the_whole(photo: Tensor) -> None:
     network = transformer(width=4)
-    found = in_tiles(network, photo, MIXTURE, side=24)
+    found = in_tiles(PreparedNetwork(network, MIXTURE), photo, side=24)
     torch.testing.assert_close(found, whole(network, photo), rtol=0, atol=1e-5)
 
 
@@ -88,7 +89,7 @@ def test_no_tile_is_larger_than_its_side_and_margins() -> None:
         return TransformerNetwork.finish(network, features)
 
     network.finish = finish
-    in_tiles(network, picture(150, 110), MIXTURE, side=32)
+    in_tiles(PreparedNetwork(network, MIXTURE), picture(150, 110), side=32)
     assert len(sides) == 5 * 3
     assert max(sides) <= 16 + 32 + 16 + 16  # the last stretch may be joined by up to a margin
 
@@ -97,9 +98,9 @@ def test_what_does_not_fit_into_the_memory_goes_in_tiles(monkeypatch: pytest.Mon
     network, photo = transformer(), picture(70, 50)
     sides: list[int] = []
 
-    def small_tiles(network: TransformerNetwork, photo: Tensor, mixture: Tensor) -> Tensor:
+    def small_tiles(prepared: PreparedNetwork, photo: Tensor) -> Tensor:
         sides.append(photo.shape[2])
-        return in_tiles(network, photo, mixture, side=32)
+        return in_tiles(prepared, photo, side=32)
 
     monkeypatch.setattr(stylize_module, "in_tiles", small_tiles)
     expected = stylize(network, photo, MIXTURE, memory=PLENTY)
@@ -117,7 +118,7 @@ def test_a_larger_picture_or_network_needs_more_memory(monkeypatch: pytest.Monke
     def is_whole(network: TransformerNetwork, photo: Tensor, memory: int) -> bool:
         return bool(stylize(network, photo, MIXTURE, memory=memory).any())
 
-    monkeypatch.setattr(stylize_module, "in_tiles", lambda _, x, __: torch.zeros_like(x))
+    monkeypatch.setattr(stylize_module, "in_tiles", lambda _, x: torch.zeros_like(x))
     needs = least_memory(transformer(), picture(32, 32))
     assert least_memory(transformer(), picture(64, 32)) == pytest.approx(2 * needs, abs=1)
     assert least_memory(transformer(width=4), picture(32, 32)) > needs

@@ -99,7 +99,7 @@ def style(
         quiet=quiet,
     )
     growing = {
-        f"conv1_1 to {name}" if index else name: STYLE_LAYERS[: index + 1]
+        f"to {name}" if index else name: STYLE_LAYERS[: index + 1]
         for index, name in enumerate(STYLE_LAYERS)
     }
     run(request, style_objective, {"": layers} if layers else growing)

