@@ -94,7 +94,9 @@ def outcomes(style: TrainedStyle) -> dict[str, tuple[str, str]]:
     return {outcome.task.source.name: (outcome.status, outcome.reason) for outcome in done}
 
 
-@pytest.mark.parametrize(("what", "name", "content", "expected"), GOOD, ids=lambda v: repr(v))
+@pytest.mark.parametrize(
+    ("what", "name", "content", "expected"), GOOD, ids=[f"{row[0]}, {row[1]!r}" for row in GOOD]
+)
 def test_a_picture_that_can_be_read(
     trained: TrainedStyle,
     photos: Path,

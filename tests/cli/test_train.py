@@ -480,7 +480,7 @@ def test_an_option_overrides_the_preset(
 def test_the_default_preset_is_johnson(bare: Command, requests: list[TrainingRequest]) -> None:
     bare("--style", "s.png", "-o", MODEL)
     assert requests[0].preset_name == "johnson"
-    assert requests[0].preset.training.steps == 10000
+    assert requests[0].preset.training.steps == 5000
 
 
 def test_a_loss_that_stays_without_a_number_keeps_the_checkpoint(
