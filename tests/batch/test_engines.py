@@ -26,6 +26,7 @@ from styleforge.painters import TrainedStyle
 from tests.batch.conftest import CPU, MakeBatch, contents, write_photos
 from tests.batch.test_kills import PHOTOS as MANY
 from tests.cli.test_models import write_model
+from tests.conftest import SAMPLES
 
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="gloo is for machines without")
 
@@ -158,8 +159,9 @@ class Deadly(TrainedStyle):
 
 @pytest.mark.slow
 def test_a_picture_that_kills_its_worker_every_time_has_failed(
-    ray: Any, trained: TrainedStyle, ray_batch: Batch
+    ray: Any, trained: TrainedStyle, ray_batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(SAMPLES.parent))  # where workers find this module
     deadly = Deadly("cafe", trained.model, trained.styles)
     batch = replace(ray_batch, styles=[deadly], tasks=ray_batch.tasks[:1])
     outcomes = list(run_on_ray(batch, CPU, threads=1, workers=1))
