@@ -28,6 +28,8 @@ from tests.batch.test_kills import PHOTOS as MANY
 from tests.cli.test_models import write_model
 from tests.conftest import SAMPLES
 
+pytestmark = pytest.mark.xdist_group("engines")  # clusters on one machine find each other
+
 WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="gloo is for machines without")
 
 
