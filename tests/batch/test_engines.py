@@ -73,6 +73,16 @@ def wait_for(something: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ray")
+def test_a_cluster_that_is_not_there(ray_batch: Batch) -> None:
+    """Comes before all others: Ray does not forget a cluster that this process has been in."""
+    with pytest.raises(UsageError) as caught:
+        list(run_on_ray(ray_batch, CPU, threads=1, address="auto"))
+    assert str(caught.value).startswith("no Ray cluster at auto (")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
 @WITHOUT_GPU
 def test_two_processes_of_torchrun_share_a_batch(folder: Path) -> None:
     bad = folder / "photos" / "bad.jpg"
@@ -203,15 +213,6 @@ def test_a_cluster_that_runs_already_gives_what_it_has(
         assert str(caught.value) == message
     finally:
         cluster.shutdown()
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("ray")
-def test_a_cluster_that_is_not_there(ray_batch: Batch) -> None:
-    with pytest.raises(UsageError) as caught:
-        list(run_on_ray(ray_batch, CPU, threads=1, address="auto"))
-    assert str(caught.value).startswith("no Ray cluster at auto (")
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.slow
