@@ -231,10 +231,14 @@ class OptimizedStyle:
         """The files that make it."""
         return [path for path, _ in self.images]
 
-    def painter(self, device: torch.device, memory: int) -> TransferPainter:
+    def painter(
+        self, device: torch.device, memory: int, last: Painter | None = None
+    ) -> TransferPainter:
+        """``last`` is the same batch's last painter; of the same preset, it shares its network."""
         pictures = [(load_image(path), weight) for path, weight in self.images]
-        studio = Studio(
-            [(picture.pixels, weight) for picture, weight in pictures],
+        styles = [(picture.pixels, weight) for picture, weight in pictures]
+        studio = self._studio_like(last, styles) or Studio(
+            styles,
             self.preset,
             device=device,
             weights=load_weights(self.preset.network.weights),
@@ -255,6 +259,14 @@ class OptimizedStyle:
         )
         return TransferPainter(studio, template)
 
+    def _studio_like(
+        self, last: Painter | None, styles: Sequence[tuple[Tensor, float]]
+    ) -> Studio | None:
+        """The last painter's with other styles, if it painted by the same preset."""
+        if isinstance(last, TransferPainter) and last.studio.preset == self.preset:
+            return last.studio.with_styles(styles)
+        return None
+
 
 @dataclass(frozen=True)
 class TrainedStyle:
@@ -274,9 +286,12 @@ class TrainedStyle:
         """The file that makes it."""
         return [self.model]
 
-    def painter(self, device: torch.device, memory: int) -> NetworkPainter:
+    def painter(
+        self, device: torch.device, memory: int, last: Painter | None = None
+    ) -> NetworkPainter:
+        """``last`` is the same batch's last painter; of the same file, it shares its model."""
         return NetworkPainter(
-            model=stylizing_model(self.model),
+            model=self._model_like(last),
             styles=self.styles,
             device=device,
             memory=memory,
@@ -286,6 +301,11 @@ class TrainedStyle:
             seed=self.seed,
             depth=self.depth,
         )
+
+    def _model_like(self, last: Painter | None) -> Model:
+        if isinstance(last, NetworkPainter) and last.model.path == self.model:
+            return last.model
+        return stylizing_model(self.model)
 
 
 Style = OptimizedStyle | TrainedStyle

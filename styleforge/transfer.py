@@ -8,6 +8,7 @@ pastiche = run.image()
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -90,20 +91,23 @@ class Studio:
         memory: int | None = None,
         precision: Precision = "float32",
     ) -> None:
-        self.styles = [StyleImage(*style) for style in styles]
-        for style in self.styles:
-            _check_shape("a style image", _size(style.image))
+        self.styles = _checked(styles, preset)
         self.preset = preset
         self.device = torch.device(device)
-        styles_by_layer([style.layers for style in self.styles], preset)  # or it is a mistake
         weights = weights or load_weights(preset.network.weights)
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self.network = loss_network(weights, preset, dtype=dtype).to(self.device)
         self.weights = replace(weights, kernels={}, biases={})
         """Where the network's weights came from; it has its own copy."""
         self._memory = memory
-        statistic = statistic_named(preset.style.statistic, seed=preset.seed)
-        self._targets = StyleTargets(self.network, preset, self.styles, statistic, self.tiling)
+        self._targets = self._style_targets()
+
+    def with_styles(self, styles: Styles) -> Studio:
+        """One for other style images, all else equal; they share the network."""
+        other = copy.copy(self)
+        other.styles = _checked(styles, self.preset)
+        other._targets = other._style_targets()
+        return other
 
     def transfer(
         self, content: Tensor, *, init: Tensor | None = None, masks: Sequence[Tensor] = ()
@@ -180,6 +184,11 @@ class Studio:
             resize(style.image, fit_size(_size(style.image), longest)) for style in self.styles
         ]
         return colors(list(zip(images, own, strict=True)))
+
+    def _style_targets(self) -> StyleTargets:
+        preset = self.preset
+        statistic = statistic_named(preset.style.statistic, seed=preset.seed)
+        return StyleTargets(self.network, preset, self.styles, statistic, self.tiling)
 
 
 class StyleTransfer:
@@ -312,6 +321,15 @@ def plan(content_size: tuple[int, int], preset: Preset) -> list[Scale]:
         factor=preset.scales.factor,
         coarse_steps=preset.scales.steps,
     )
+
+
+def _checked(styles: Styles, preset: Preset) -> list[StyleImage]:
+    """Raises :class:`UsageError` for a strip, and for layers that the preset has not."""
+    checked = [StyleImage(*style) for style in styles]
+    for style in checked:
+        _check_shape("a style image", _size(style.image))
+    styles_by_layer([style.layers for style in checked], preset)
+    return checked
 
 
 def _check_shape(what: str, size: tuple[int, int]) -> None:

@@ -205,6 +205,32 @@ def test_a_photo_that_is_not_finite_is_a_mistake_and_no_bug(
     assert str(caught.value) == "the loss of the initial image is not finite; use smaller weights"
 
 
+def test_the_next_painting_of_a_batch_shares_the_network(
+    optimized: OptimizedStyle, photo: Picture, tmp_path: Path
+) -> None:
+    path = tmp_path / "next.png"
+    noise(48, 40, seed=9).save(path)
+    following_style = replace(optimized, images=[(path, 1.0)])
+    first = optimized.painter(CPU, MEMORY)
+    shared = following_style.painter(CPU, MEMORY, first)
+    alone = following_style.painter(CPU, MEMORY)
+    assert shared.studio.network is first.studio.network is not alone.studio.network
+    assert shared.template == alone.template
+    assert torch.equal(shared.paint(photo), alone.paint(photo))
+    assert not torch.equal(shared.paint(photo), first.paint(photo))
+
+
+def test_another_preset_or_a_network_shares_nothing(
+    trained: TrainedStyle, optimized: OptimizedStyle
+) -> None:
+    first = optimized.painter(CPU, MEMORY)
+    other = replace(optimized, preset=PRESET.model_copy(update={"tv": 1.0}))
+    assert other.painter(CPU, MEMORY, first).studio.network is not first.studio.network
+    network = trained.painter(CPU, MEMORY, first)
+    assert trained.painter(CPU, MEMORY, network).model is network.model
+    assert isinstance(optimized.painter(CPU, MEMORY, network).studio, Studio)
+
+
 def test_a_transfers_probe_is_one_gradient(transfer: TransferPainter, photo: Picture) -> None:
     gradient = transfer.probe(photo)()
     assert isinstance(gradient, torch.Tensor)

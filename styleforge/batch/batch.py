@@ -43,7 +43,8 @@ class Batch:
 class Painters:
     """The painters of a batch on one device, each made when its first task comes.
 
-    Tasks come one style after the other, so only the last painter is kept.
+    Tasks come one style after the other, so only the last painter is kept; the next shares its
+    network.
     """
 
     def __init__(self, batch: Batch, device: torch.device, *, workers: int = 1) -> None:
@@ -51,14 +52,15 @@ class Painters:
         self._batch = batch
         self._workers = workers
         self._lock = threading.Lock()
+        self._memory = batch.memory or available_memory(device)
         self._made: tuple[int, Painter] | None = None
 
     def of(self, task: Task) -> Painter:
         """Raises :class:`StyleforgeError` where its style cannot be read."""
         with self._lock:
             if self._made is None or self._made[0] != task.style:
-                self._made = None  # its memory is free for the next
-                memory = self._batch.memory or available_memory(self.device)
+                last = self._made[1] if self._made else None
                 style = self._batch.styles[task.style]
-                self._made = (task.style, style.painter(self.device, memory // self._workers))
+                painter = style.painter(self.device, self._memory // self._workers, last)
+                self._made = (task.style, painter)
             return self._made[1]
