@@ -6,9 +6,11 @@ files become RGB. Alpha and EXIF are kept beside the pixels, to be written back 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -155,15 +157,18 @@ def _to_srgb(image: Image.Image) -> Image.Image:
         image.info["icc_profile"] = profile
     profile = image.info.get("icc_profile")
     if profile:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            srgb = ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(image, source, srgb, outputMode="RGB")
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):
+            converted = ImageCms.applyTransform(image, _transform_to_srgb(profile, image.mode))
             if converted is not None:
                 return converted
-        except (ImageCms.PyCMSError, OSError):
-            pass
     return image.convert("RGB")
+
+
+@lru_cache(maxsize=8)
+def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    """Kept for other photos of the same camera: it takes longer to make than to apply."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
 
 
 def _to_tensor(image: Image.Image) -> Tensor:

@@ -39,7 +39,7 @@ _PROFILE_DATE = slice(24, 36)
 _JPEG_EXIF_LIMIT = 65_000
 _TIFF_HEADER = b"II*\0\x08\0\0\0"
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "PNG": {"compress_level": 3},
+    "PNG": {"compress_type": zlib.Z_RLE},  # paint repeats nothing: half the time, same size
     "JPEG": {"quality": 95, "subsampling": 0, "optimize": True},
     "WEBP": {"quality": 95, "method": 4, "exact": True},
 }

@@ -82,14 +82,16 @@ def test_tiles_of_a_real_photo_equal_the_whole(photo: Tensor) -> None:
 
 
 def test_no_tile_is_larger_than_its_side_and_margins() -> None:
-    network, sides = transformer(), []
+    prepared, sides = PreparedNetwork(transformer(), MIXTURE), []
+    finish = prepared.finish
 
-    def finish(features: Tensor) -> Tensor:
-        sides.append(max(features.shape[2:]))
-        return TransformerNetwork.finish(network, features)
+    def watched(features: Tensor) -> Tensor:
+        result = finish(features)
+        sides.append(max(result.shape[2:]))
+        return result
 
-    network.finish = finish
-    in_tiles(PreparedNetwork(network, MIXTURE), picture(150, 110), side=32)
+    prepared.finish = watched
+    in_tiles(prepared, picture(150, 110), side=32)
     assert len(sides) == 5 * 3
     assert max(sides) <= 16 + 32 + 16 + 16  # the last stretch may be joined by up to a margin
 

@@ -103,7 +103,10 @@ class TransformerNetwork(nn.Module):
 
     def finish(self, x: Tensor) -> Tensor:
         """Features (B, width, H, W) to an image in [0, 1]."""
-        x = self.output(x)
+        return self.to_range(self.output(x))
+
+    def to_range(self, x: Tensor) -> Tensor:
+        """What the last convolution makes (B, 3, H, W), brought into [0, 1]."""
         return x.sigmoid() if self.settings.output == "sigmoid" else x.clamp(0, 1)
 
     def _all_blocks(self) -> Sequence[nn.Module]:
