@@ -154,7 +154,7 @@ def evaluation() -> Findings:
 def suitable() -> Findings:
     """The default's time and memory for a 3:2 photo, and the largest size that is done soon."""
     from styleforge.devices import pick_device
-    from styleforge.estimate import available_memory, estimate
+    from styleforge.estimate import available_memory, estimate, measured_speed
     from styleforge.loss_network import loss_network
     from styleforge.presets import DEFAULT_PRESET, load_preset
     from styleforge.transfer import plan
@@ -163,10 +163,11 @@ def suitable() -> Findings:
     picked = pick_device()
     there = available_memory(picked)
     network = loss_network(load_weights(), load_preset(DEFAULT_PRESET)).to(picked)
+    speed = measured_speed(network, picked)
     found: Findings = {"size": min(SIZES) // 2}
     for size in SIZES:
         scales = plan((3 * size, 2 * size), load_preset(DEFAULT_PRESET, {"size": size}))
-        expected = estimate(network, scales, device=picked, memory=there)
+        expected = estimate(network, scales, device=picked, memory=there, speed=speed)
         found[f"at_{size}"] = {
             "seconds": round(expected.seconds),
             "memory_mib": expected.memory >> 20,

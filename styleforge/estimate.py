@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from statistics import fmean
 
 import torch
 
@@ -17,8 +19,11 @@ from styleforge.optimize.scales import Scale
 from styleforge.tiles import Tiling
 from styleforge.vgg import VGG19
 
-PROBE_SIDE = 256
-"""Side of the square that is evaluated once to learn this machine's speed."""
+_PROBE_SIDES = (128, 256, 512)
+"""Sides of the squares that are evaluated to learn this machine's speed, at small and large scales.
+
+A pixel of a large image takes less time: more of it goes by Winograd's algorithm, and better.
+"""
 
 _TARGET_EVALUATIONS = 1.0
 """Taking the targets costs two forward passes a scale, about one evaluation."""
@@ -45,20 +50,36 @@ class Estimate:
     memory: int
 
 
+Speed = Callable[[int], float]
+"""Seconds that an evaluation takes for a pixel of a square of this side."""
+
+
+def measured_speed(network: VGG19, device: torch.device) -> Speed:
+    """With this network, which is on ``device``; each side is measured once."""
+    return cache(partial(_seconds_per_pixel, network, device))
+
+
 def estimate(
-    network: VGG19, scales: Sequence[Scale], *, device: torch.device, memory: int
+    network: VGG19,
+    scales: Sequence[Scale],
+    *,
+    device: torch.device,
+    memory: int,
+    speed: Speed | None = None,
 ) -> Estimate:
     """Predict a run over these scales with this network, which is on ``device``, in ``memory``."""
-    per_pixel = _seconds_per_pixel(network, device)
-    work = 0.0
+    speed = speed or measured_speed(network, device)
+    seconds = 0.0
     for scale in scales:
         tiling = tiling_within(memory, network, _pixels(scale), device=device)
         looked_at = _pixels(scale) if tiling is None else tiling.cost(*scale.size)
-        work += looked_at * (scale.steps + 1 + _TARGET_EVALUATIONS)
+        at_once = _pixels(scale) if tiling is None else min(_pixels(scale), tiling.largest)
+        evaluations = scale.steps + 1 + _TARGET_EVALUATIONS
+        seconds += speed(_probe_for(at_once)) * looked_at * evaluations
     largest = max(map(_pixels, scales))
     return Estimate(
         evaluations=sum(scale.steps + 1 for scale in scales),
-        seconds=per_pixel * work,
+        seconds=seconds,
         memory=_least_memory(memory, network, largest, device),
     )
 
@@ -152,12 +173,17 @@ def _saved_bytes(network: VGG19, name: str) -> float:
     return filters if name.startswith("relu") and not before_pool else 0
 
 
-def _seconds_per_pixel(network: VGG19, device: torch.device) -> float:
-    """The faster of two evaluations of a small square; the first one also warms up."""
+def _probe_for(pixels: int) -> int:
+    """The side of the square that stands for an image of so many pixels."""
+    return max((side for side in _PROBE_SIDES if side**2 <= 2 * pixels), default=_PROBE_SIDES[0])
+
+
+def _seconds_per_pixel(network: VGG19, device: torch.device, side: int) -> float:
+    """The mean of two evaluations of a square, after one to warm up."""
     deepest = LAYERS[len(network.sequence) - 1]
     times = []
-    for _ in range(2):
-        image = torch.rand(1, 3, PROBE_SIDE, PROBE_SIDE, device=device, requires_grad=True)
+    for _ in range(3):
+        image = torch.rand(1, 3, side, side, device=device, requires_grad=True)
         started = time.perf_counter()
         features = network(image)
         loss = sum(
@@ -165,7 +191,7 @@ def _seconds_per_pixel(network: VGG19, device: torch.device) -> float:
         )
         torch.autograd.grad(loss, image)[0].sum().item()
         times.append(time.perf_counter() - started)
-    return min(times) / PROBE_SIDE**2
+    return fmean(times[1:]) / side**2
 
 
 def _pixels(scale: Scale) -> int:

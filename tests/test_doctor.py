@@ -23,7 +23,7 @@ def examine(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(doctor, "MULTIPLIED_SIDE", 16)
     monkeypatch.setattr(doctor, "EVALUATED_SIDE", 32)
     monkeypatch.setattr(doctor, "MEASURED_SECONDS", 0.0)
-    monkeypatch.setattr(estimate, "PROBE_SIDE", 32)
+    monkeypatch.setattr(estimate, "_PROBE_SIDES", (32,))
     return lambda: dict(doctor.examine())
 
 

@@ -34,6 +34,27 @@ def test_seconds_are_measured_speed_times_pixels_and_evaluations(
     assert estimate(network, SCALES, device=CPU, memory=PLENTY).seconds == pytest.approx(expected)
 
 
+def test_each_scale_goes_by_the_speed_of_its_size(
+    network: VGG19, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def speed(_network: VGG19, _device: torch.device, side: int) -> float:
+        asked.append(side)
+        return {128: 4e-6, 256: 2e-6, 512: 1e-6}[side]
+
+    monkeypatch.setattr(estimate_module, "_seconds_per_pixel", speed)
+    scales = [Scale((128, 85), 4), Scale((256, 170), 4), Scale((512, 341), 4), Scale((900, 600), 4)]
+    found = estimate(network, scales, device=CPU, memory=PLENTY).seconds
+    small, middle, *large = (scale.size[0] * scale.size[1] for scale in scales)
+    assert found == pytest.approx(6 * (4e-6 * small + 2e-6 * middle + 1e-6 * sum(large)))
+    assert asked == [128, 256, 512]
+    asked.clear()
+    in_small_tiles = peak_memory(network, 0, device=CPU)
+    estimate(network, scales[-1:], device=CPU, memory=in_small_tiles)
+    assert asked == [256], "the smallest tiles are small images"
+
+
 def test_speed_is_measured(network: VGG19) -> None:
     assert 0 < estimate(network, SCALES, device=CPU, memory=PLENTY).seconds < 60
 

@@ -40,7 +40,7 @@ def loads(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def command(command: Command, loads: list[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     """With weights that are there already, a preset of one step and a short look at the speed."""
     assert not loads
-    monkeypatch.setattr(estimate, "PROBE_SIDE", 32)
+    monkeypatch.setattr(estimate, "_PROBE_SIDES", (32,))
     Path("q.yaml").write_text(PRESET.replace("steps: 4", "steps: 1"))
     return command
 
