@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 from collections.abc import Iterator, Sequence
 
 import torch.distributed
-from torch.distributed.distributed_c10d import PrefixStore
-from torch.distributed.rendezvous import rendezvous
 
 from styleforge.batch.work import Outcome
 from styleforge.errors import UsageError, WorkError
+from styleforge.processes import process_group, started_by_torchrun
 
 _PATIENCE = datetime.timedelta(days=30)
 """How long the first to finish waits for the last."""
@@ -24,25 +22,13 @@ _PATIENCE = datetime.timedelta(days=30)
 @contextlib.contextmanager
 def joined() -> Iterator[tuple[int, int]]:
     """The rank of this process and how many there are. Raises :class:`UsageError` if alone."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not started_by_torchrun():
         raise UsageError(
             "--engine torchrun is for processes that torchrun starts: "
             "torchrun --nproc-per-node 2 -m styleforge batch ... --engine torchrun"
         )
-    store, rank, count = next(rendezvous("env://", timeout=_PATIENCE))
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    torch.distributed.init_process_group(
-        "gloo",
-        # torchrun keeps its store when it restarts, with the addresses of processes that are gone
-        store=PrefixStore(f"attempt {attempt}", store),
-        rank=rank,
-        world_size=count,
-        timeout=_PATIENCE,
-    )
-    try:
+    with process_group("gloo", patience=_PATIENCE) as (rank, count):
         yield rank, count
-    finally:
-        torch.distributed.destroy_process_group()
 
 
 def gathered(outcomes: Sequence[Outcome]) -> list[Outcome]:

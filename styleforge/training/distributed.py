@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,10 @@ import torch.distributed
 from torch import Tensor
 
 from styleforge.errors import UsageError
+from styleforge.processes import process_group, started_by_torchrun
+
+_PATIENCE = datetime.timedelta(minutes=30)
+"""How long a process waits for the others: the first also saves and validates."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +50,14 @@ class Processes:
 @contextlib.contextmanager
 def joined(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun started; without torchrun, there is only this one."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    if not started_by_torchrun():
         yield Processes()
         return
     on_gpus = torch.cuda.is_available() and device != "cpu"
     if on_gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    torch.distributed.init_process_group("nccl" if on_gpus else "gloo")
-    try:
-        yield Processes(torch.distributed.get_world_size(), torch.distributed.get_rank())
-    finally:
-        torch.distributed.destroy_process_group()
+    with process_group("nccl" if on_gpus else "gloo", patience=_PATIENCE) as (rank, count):
+        yield Processes(count, rank)
 
 
 def own_device(name: str, processes: Processes) -> str:
