@@ -86,7 +86,7 @@ def batch(
     A killed run goes on where it was when it is started again. With several GPUs or machines:
     torchrun --nproc-per-node 2 -m styleforge batch ... --engine torchrun
     """
-    from styleforge.cli.batch_job import BatchRequest, print_plan, run
+    from styleforge.cli.batch_job import BatchRequest
 
     request = BatchRequest(
         inputs=inputs,
@@ -111,6 +111,10 @@ def batch(
         force=force,
     )
     if dry_run:
+        from styleforge.cli.batch_plan import print_plan
+
         print_plan(request, as_json=as_json)
         return
+    from styleforge.cli.batch_run import run
+
     run(request, quiet=quiet, verbose=verbose, as_json=as_json)

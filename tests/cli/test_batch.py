@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from styleforge import painters as painters_module
-from styleforge.cli import batch_job
+from styleforge.cli import batch_run
 from styleforge.files import MACHINE
 from styleforge.painters import NetworkPainter
 from styleforge.recipe import Recipe, StylizeRecipe, load_recipe
@@ -335,13 +335,13 @@ def test_the_split_that_was_asked_for(
     expected: tuple[int, int],
 ) -> None:
     taken = []
-    run_local = batch_job.run_local
+    run_local = batch_run.run_local
 
     def watched(own: Any, painters: Any, split: Any, **others: Any) -> Any:
         taken.append((split.workers, split.threads))
         return run_local(own, painters, split, **others)
 
-    monkeypatch.setattr(batch_job, "run_local", watched)
+    monkeypatch.setattr(batch_run, "run_local", watched)
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     assert batch("photos/photo1.png", *PAINTING, "-o", "out", *options).code == 0
@@ -357,6 +357,25 @@ def test_a_sequence(batch: Command) -> None:
     ]
     again = batch("photos", *PAINTING, "-o", "out", "--sequence")
     assert again.err == "0 done, 0 failed, 3 skipped\n"
+
+
+def test_rerun_of_a_sequences_frame_writes_the_same_bytes(batch: Command, command: Command) -> None:
+    assert batch("photos", *PAINTING, "-o", "out", "--sequence").code == 0
+    assert command("rerun", "out/photo2_s.png", "-o", "again.png").code == 0
+    assert Path("again.png").read_bytes() == Path("out/photo2_s.png").read_bytes()
+    Path("photos/photo1.png").rename("first.png")
+    done = command("rerun", "out/photo2_s.png", "-o", "third.png")
+    assert done.err == (
+        "Error: out/photo2_s.png was made from photos/photo1.png, which is not there; "
+        "say where it is with --init-photo\n"
+    )
+    moved = ("--init-photo", "first.png")
+    assert command("rerun", "out/photo2_s.png", "-o", "third.png", *moved).code == 0
+    done = command("rerun", "out/photo2_s.png", "-o", "f.png", "--init-photo", "s.png")
+    assert done.err == (
+        "Error: s.png is not the file the picture was made from (its SHA-256 differs); "
+        "name the right one with --init-photo\n"
+    )
 
 
 def test_a_dry_run_writes_nothing(batch: Command, folder: Path) -> None:
@@ -381,7 +400,7 @@ def test_a_dry_run_counts_what_is_there(
     batch: Command, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(painters_module, "_PROBE_SIDE", 32)
-    monkeypatch.setattr("styleforge.estimate.PROBE_SIDE", 32)
+    monkeypatch.setattr("styleforge.estimate._PROBE_SIDES", (32,))
     batch("photos/photo1.png", *options, "-o", "out")
     Path("photos/text.jpg").write_bytes(b"no picture")
     noise(1, 1).save("photos/tiny.png")

@@ -1,0 +1,89 @@
+"""What became of a batch's tasks, told while it runs and at its end."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from tqdm import tqdm
+
+from styleforge.batch.batch import Batch
+from styleforge.batch.work import Outcome
+from styleforge.cli.naming import printable
+
+
+class Report:
+    """Follows the outcomes: bar, lines and summary."""
+
+    def __init__(self, batch: Batch, *, quiet: bool, verbose: bool, as_json: bool) -> None:
+        self.failures: list[Outcome] = []
+        self._styles = batch.styles
+        self._counts: Counter[str] = Counter()
+        self._total = len(batch.tasks)
+        self._quiet = quiet
+        self._verbose = verbose
+        self._as_json = as_json
+
+    def follow(self, outcomes: Iterator[Outcome], total: int, *, show: bool = True) -> None:
+        """Count, and show unless it is another process that does."""
+        bar = tqdm(
+            total=total,
+            disable=self._quiet or not sys.stderr.isatty() or not show,
+            unit="picture",
+            file=sys.stderr,
+            leave=False,
+        )
+        with bar:
+            for outcome in outcomes:
+                self.add(outcome, show=show)
+                bar.update()
+
+    def add(self, outcome: Outcome, *, show: bool = True) -> None:
+        self._counts[outcome.status] += 1
+        if outcome.status == "failed":
+            self.failures.append(outcome)
+        if not show:
+            return
+        if self._as_json:
+            print(json.dumps(self._line(outcome)), flush=True)
+        if self._verbose and not self._quiet:
+            tqdm.write(_in_words(outcome), file=sys.stderr)
+
+    def finish(self, *, interrupted: bool) -> None:
+        """The summary, with what failed and why."""
+        for reason in dict.fromkeys(map(_named_reason, self.failures)):  # once for all styles
+            print(f"Error: {reason}", file=sys.stderr)
+        if self._quiet:
+            return
+        counts = self._counts
+        left = self._total - sum(counts.values())
+        parts = [f"{counts['done']} done", f"{counts['failed']} failed"]
+        parts += [f"{counts['skipped']} skipped"] + ([f"{left} left"] if left else [])
+        print(", ".join(parts) + (", interrupted" if interrupted else ""), file=sys.stderr)
+
+    def _line(self, outcome: Outcome) -> dict[str, Any]:
+        task = outcome.task
+        return {
+            "source": str(task.source),
+            "target": str(task.target),
+            "style": self._styles[task.style].name,
+            "status": outcome.status,
+            "seconds": round(outcome.seconds, 3),
+            "reason": outcome.reason,
+        }
+
+
+def _in_words(outcome: Outcome) -> str:
+    task = outcome.task
+    if outcome.status == "failed":
+        return printable(f"failed   {_named_reason(outcome)}")
+    return printable(f"{outcome.status:8} {task.target} in {outcome.seconds:.1f} s")
+
+
+def _named_reason(outcome: Outcome) -> str:
+    """The reason, with the picture's name where it does not say it."""
+    name = str(outcome.task.source)
+    return printable(outcome.reason if name in outcome.reason else f"{name}: {outcome.reason}")
