@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 import typer
@@ -39,34 +39,11 @@ def run(
     ``animate`` is where to show how the picture came about.
     """
     film = None if animate is None else _film(job, animate)
-    torch.backends.cudnn.allow_tf32 = job.precision != "float32"
-    transfer = job.start()
-    if transfer.studio.tiling(job.size) is None:
-        keep_freed_memory()  # which takes more of it where pictures are large
-    ensure_memory(job.memory, transfer.studio.network, job.size, device=job.device)
+    transfer = _start(job)
     if not quiet:
         _announce(job, transfer, verbose=verbose)
-    stopped: KeyboardInterrupt | StyleforgeError | None = None
-    last: Progress | None = None
-    steps = 0
     with interruptible(), _Bar(job, quiet=quiet, verbose=verbose) as bar:
-        try:
-            for last in transfer:
-                steps += last.step > 0
-                bar.show(last)
-                if film is not None and film.wants(last.evaluations - 1):
-                    film.add(last.iterate.image())
-                if _snapshot_due(job, last, steps):
-                    job.save(
-                        transfer.image(), transfer.studio.weights, path=job.snapshot_path(steps)
-                    )
-        except (KeyboardInterrupt, OutOfMemoryError) as reason:
-            stopped = reason
-        except FloatingPointError as error:
-            stopped = UsageError(f"{error}; use smaller weights")
-    if stopped is not None and last is None:
-        raise stopped
-    assert last is not None
+        ended = _follow(job, transfer, bar, film)
     image = transfer.image()
     png = job.save(image, transfer.studio.weights)
     if film is not None and animate is not None:
@@ -75,16 +52,60 @@ def run(
     if png:
         sys.stdout.buffer.write(png)
         sys.stdout.buffer.flush()
-    if isinstance(stopped, StyleforgeError):
+    if isinstance(ended.stopped, StyleforgeError):
         where = job.output or "standard output"
-        raise type(stopped)(f"{stopped}; the picture so far was saved as {where}")
-    report = summary(job, transfer, last, steps=steps, seconds=time.perf_counter() - started)
+        raise type(ended.stopped)(f"{ended.stopped}; the picture so far was saved as {where}")
+    report = _summary(job, transfer, ended, seconds=time.perf_counter() - started)
     if as_json:
         print(json.dumps(report))
     if not quiet:
-        _print_summary(report, interrupted=stopped is not None)
-    if stopped is not None:
+        _print_summary(report, interrupted=ended.stopped is not None)
+    if ended.stopped is not None:
         raise typer.Exit(INTERRUPTED)
+
+
+class _Ended(NamedTuple):
+    """How far a run came, and what stopped it before its end, if anything did."""
+
+    last: Progress
+    steps: int
+    stopped: KeyboardInterrupt | StyleforgeError | None
+
+
+def _start(job: Job) -> StyleTransfer:
+    """The run, with the process made ready for it. Raises :class:`OutOfMemoryError`."""
+    torch.backends.cudnn.allow_tf32 = job.precision != "float32"
+    transfer = job.start()
+    if transfer.studio.tiling(job.size) is None:
+        keep_freed_memory()  # which takes more of it where pictures are large
+    ensure_memory(job.memory, transfer.studio.network, job.size, device=job.device)
+    return transfer
+
+
+def _follow(job: Job, transfer: StyleTransfer, bar: _Bar, film: Film | None) -> _Ended:
+    """Take all steps, with what is shown and saved on the way.
+
+    What stops it before the first loss is known is raised.
+    """
+    last: Progress | None = None
+    steps = 0
+    stopped: KeyboardInterrupt | StyleforgeError | None = None
+    try:
+        for last in transfer:
+            steps += last.step > 0
+            bar.show(last)
+            if film is not None and film.wants(last.evaluations - 1):
+                film.add(last.iterate.image())
+            if _snapshot_due(job, last, steps):
+                job.save(transfer.image(), transfer.studio.weights, path=job.snapshot_path(steps))
+    except (KeyboardInterrupt, OutOfMemoryError) as reason:
+        stopped = reason
+    except FloatingPointError as error:
+        stopped = UsageError(f"{error}; use smaller weights")
+    if last is None:
+        assert stopped is not None
+        raise stopped
+    return _Ended(last, steps, stopped)
 
 
 def _film(job: Job, path: Path) -> Film:
@@ -107,11 +128,10 @@ def _announce(job: Job, transfer: StyleTransfer, *, verbose: bool) -> None:
         _say(f"device {describe(job.device)}, weights {transfer.studio.weights.source}")
 
 
-def summary(
-    job: Job, transfer: StyleTransfer, last: Progress, *, steps: int, seconds: float
-) -> dict[str, Any]:
+def _summary(job: Job, transfer: StyleTransfer, ended: _Ended, *, seconds: float) -> dict[str, Any]:
     """What ``--json`` prints."""
     width, height = job.size
+    last = ended.last
     return {
         "output": str(job.output or STDOUT),
         "width": width,
@@ -119,7 +139,7 @@ def summary(
         "device": describe(job.device),
         "weights": transfer.studio.weights.source,
         "preset": job.request.preset_name,
-        "steps": steps,
+        "steps": ended.steps,
         "evaluations": last.evaluations,
         "seconds": round(seconds, 2),
         "loss": {
