@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,11 @@ _LEAST = 1e-12
 
 
 def check_masks(
-    masks: Sequence[tuple[str, Tensor]], *, styles: int, size: tuple[int, int], statistic: str
+    masks: Sequence[tuple[str, Tensor]],
+    *,
+    styles: int,
+    size: tuple[int, int],
+    statistic: str = "gram",
 ) -> None:
     """Raise :class:`UsageError` unless there are none, or a good one for each style, with names.
 
@@ -79,6 +83,14 @@ def guidance(regions: Tensor, layer: str) -> Guidance:
     channels = F.avg_pool2d(regions, stride(layer))
     square = channels.square().mean((2, 3), keepdim=True)
     return Guidance(channels / square.clamp(min=_LEAST).sqrt(), regions.mean((1, 2, 3)))
+
+
+def patchwork(pastiches: Iterable[Tensor], photo: Tensor, regions: Tensor) -> Tensor:
+    """Each pastiche (1, 3, H, W) in its own of K regions, and the photo where there is none."""
+    result = photo * (1 - regions.sum(0, keepdim=True))
+    for pastiche, region in zip(pastiches, regions, strict=True):
+        result += region * pastiche
+    return result
 
 
 def composite(pastiche: Tensor, photo: Tensor, masks: Tensor) -> Tensor:

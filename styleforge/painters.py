@@ -18,6 +18,7 @@ from styleforge.colors import keep_colors
 from styleforge.devices import Precision, out_of_memory_as_error
 from styleforge.errors import UsageError
 from styleforge.estimate import available_memory, estimate, working_memory
+from styleforge.guidance import mask_of, patchwork, regions
 from styleforge.images import MIN_SIDE, Picture, fit_size, load_image, resize
 from styleforge.models import Model, load_model
 from styleforge.motion import carried
@@ -25,7 +26,7 @@ from styleforge.networks.settings import TextureSettings
 from styleforge.optimize.scales import Scale
 from styleforge.output import Depth
 from styleforge.presets import Preset
-from styleforge.recipe import Input, Recipe, StylizeRecipe, versions
+from styleforge.recipe import Before, Input, Recipe, StylizeRecipe, versions
 from styleforge.stylize import Stylizer
 from styleforge.transfer import Studio, plan
 from styleforge.weights import load_weights
@@ -59,7 +60,7 @@ class Painter(Protocol):
     def size(self, photo: tuple[int, int]) -> tuple[int, int]:
         """(width, height) of what becomes of a photo of this (width, height)."""
 
-    def recipe(self, photo: Input, init: Input | None, /) -> Recipe | StylizeRecipe:
+    def recipe(self, photo: Input, before: Before | None, /) -> Recipe | StylizeRecipe:
         """What the result depends on."""
 
     def paint(self, photo: Picture, before: Frame | None, /) -> Tensor:
@@ -74,7 +75,10 @@ class Painter(Protocol):
 
 @dataclass(frozen=True)
 class NetworkPainter:
-    """A trained network, and what of it is wanted; ``memory`` is what a picture may take in all."""
+    """A trained network, and what of it is wanted; ``memory`` is what a picture may take in all.
+
+    ``masks`` are where each style goes, one for each, or none.
+    """
 
     model: Model
     styles: dict[str, float]
@@ -85,11 +89,11 @@ class NetworkPainter:
     colors: str = "style"
     seed: int = 0
     depth: Depth = 8
+    masks: Sequence[Picture] = ()
 
     @cached_property
     def _stylizer(self) -> Stylizer:
-        mixture = self.model.mixture(self.styles).to(self.device)
-        return Stylizer(self.model.network.to(self.device), mixture, seed=self.seed)
+        return self._stylizer_of(self.styles)
 
     @property
     def min_side(self) -> int:
@@ -98,7 +102,7 @@ class NetworkPainter:
     def size(self, photo: tuple[int, int]) -> tuple[int, int]:
         return fit_size(photo, self.size_limit)
 
-    def recipe(self, photo: Input, _init: Input | None = None) -> StylizeRecipe:
+    def recipe(self, photo: Input, _before: Before | None = None) -> StylizeRecipe:
         return StylizeRecipe(
             model=Input(str(self.model.path), self.model.sha256),
             styles=self.styles,
@@ -110,14 +114,14 @@ class NetworkPainter:
             device=self.device.type,
             depth=self.depth,
             versions=versions(),
+            masks=[Input.of(mask) for mask in self.masks],
         )
 
     def paint(self, photo: Picture, _before: Frame | None = None) -> Tensor:
         size = self.size(photo.size)
         pixels = resize(photo.pixels, size).to(self.device)
         with out_of_memory_as_error(size):
-            memory = working_memory(self.memory, self.device)
-            result = self._stylizer(pixels, memory=memory)
+            result = self._in_regions(pixels) if self.masks else self._through(pixels)
         if self.colors == "keep":
             result = keep_colors(result, pixels)
         return torch.lerp(pixels, result, self.strength).cpu()
@@ -132,6 +136,21 @@ class NetworkPainter:
             self._stylizer(probe, memory=self.memory).cpu()
             taken = time.perf_counter() - started
         return taken / _PROBE_SIDE**2 * sum(map(math.prod, map(self.size, sizes)))
+
+    def _through(self, pixels: Tensor, style: str | None = None) -> Tensor:
+        """The mixture, or one style alone."""
+        stylizer = self._stylizer if style is None else self._stylizer_of({style: 1.0})
+        return stylizer(pixels, memory=working_memory(self.memory, self.device))
+
+    def _in_regions(self, pixels: Tensor) -> Tensor:
+        size = pixels.shape[3], pixels.shape[2]
+        masks = torch.cat([resize(mask_of(mask), size) for mask in self.masks]).to(pixels)
+        pastiches = (self._through(pixels, style) for style in self.styles)
+        return patchwork(pastiches, pixels, regions(masks, [*self.styles.values()]))
+
+    def _stylizer_of(self, styles: dict[str, float]) -> Stylizer:
+        mixture = self.model.mixture(styles).to(self.device)
+        return Stylizer(self.model.network.to(self.device), mixture, seed=self.seed)
 
 
 @dataclass(frozen=True)
@@ -156,12 +175,12 @@ class TransferPainter:
     def size(self, photo: tuple[int, int]) -> tuple[int, int]:
         return plan(photo, self.studio.preset)[-1].size
 
-    def recipe(self, photo: Input, init: Input | None = None) -> Recipe:
-        template = self.template
-        if init is None:
-            return replace(template, content=photo)
-        settings = following(self.studio.preset).model_dump() | {"init": init.path}
-        return replace(template, content=photo, init=init, settings=settings)
+    def recipe(self, photo: Input, before: Before | None = None) -> Recipe:
+        recipe = replace(self.template, content=photo)
+        if before is None:
+            return recipe
+        settings = following(self.studio.preset).model_dump() | {"init": before.result.path}
+        return replace(recipe, settings=settings, init=before.result, init_photo=before.photo)
 
     def paint(self, photo: Picture, before: Frame | None = None) -> Tensor:
         """From the frame before, its result moves with the scene and is corrected in few steps."""

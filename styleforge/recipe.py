@@ -7,7 +7,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from styleforge.errors import UsageError
 from styleforge.images import Picture, load_image
@@ -41,11 +41,19 @@ class Input:
         return cls(str(picture.path), picture.sha256, weight, list(layers))
 
 
+class Before(NamedTuple):
+    """The files of a sequence's last frame: the photo, and what became of it."""
+
+    photo: Input
+    result: Input
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that determines a pastiche. ``settings`` is a whole preset, as in its YAML.
 
-    ``masks`` are one for each style, or none.
+    ``masks`` are one for each style, or none. In a sequence of frames ``init`` is the result
+    before, and ``init_photo`` the photo that it was made from: it moves with the scene.
     """
 
     preset: str
@@ -58,6 +66,7 @@ class Recipe:
     depth: Literal[8, 16]
     versions: dict[str, str]
     masks: list[Input] = field(default_factory=list)
+    init_photo: Input | None = None
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
@@ -74,6 +83,7 @@ class StylizeRecipe:
     """Everything that determines what a trained network made of a photo.
 
     ``model`` is its file; ``styles`` are weights by name; ``seed`` is of a texture network's noise.
+    ``masks`` are one for each style, or none.
     """
 
     model: Input
@@ -86,6 +96,7 @@ class StylizeRecipe:
     device: str
     depth: Literal[8, 16]
     versions: dict[str, str]
+    masks: list[Input] = field(default_factory=list)
     kind: str = STYLIZE
     format: int = FORMAT
 
@@ -105,12 +116,13 @@ def parse_recipe(text: str, path: Path) -> Recipe | StylizeRecipe:
         if fields["format"] > FORMAT:
             raise UsageError(f"{path} was made by a newer styleforge; upgrade to read it")
         fields["content"] = Input(**fields["content"])
+        fields["masks"] = [Input(**mask) for mask in fields.get("masks", [])]
         if fields.get("kind") == STYLIZE:
             fields["model"] = Input(**fields["model"])
             return StylizeRecipe(**fields)
         fields["styles"] = [Input(**style) for style in fields["styles"]]
-        fields["masks"] = [Input(**mask) for mask in fields.get("masks", [])]
-        fields["init"] = Input(**fields["init"]) if fields["init"] else None
+        for key in ("init", "init_photo"):
+            fields[key] = Input(**fields[key]) if fields.get(key) else None
         return Recipe(**fields)
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} holds no styleforge recipe") from error

@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from styleforge.errors import UsageError
-from styleforge.guidance import check_masks, composite, coverage, guidance, mask_of, regions
+from styleforge.guidance import (
+    check_masks,
+    composite,
+    coverage,
+    guidance,
+    mask_of,
+    patchwork,
+    regions,
+)
 from styleforge.images import Picture
 
 
@@ -121,3 +129,17 @@ def test_a_composite_is_exact_at_both_ends(photo: Tensor) -> None:
     assert found[white].equal(pastiche[white])
     assert black.any()
     assert white.any()
+
+
+def test_a_patchwork_is_each_pastiche_in_its_region(photo: Tensor) -> None:
+    height, width = photo.shape[2:]
+    columns = torch.arange(width).expand(1, 1, height, -1)
+    left, right = (columns < 9).float(), (columns >= width - 9).float()
+    one, two = 1 - photo, photo.flip(3)
+    found = patchwork(iter([one, two]), photo, torch.cat([left, right]))
+    assert found[..., :9].equal(one[..., :9])
+    assert found[..., width - 9 :].equal(two[..., width - 9 :])
+    assert found[..., 9 : width - 9].equal(photo[..., 9 : width - 9])
+    mixed = patchwork([one, two], photo, torch.cat([0.25 * left, 0.5 * left]))
+    expected = 0.25 * photo + 0.25 * one + 0.5 * two
+    torch.testing.assert_close(mixed[..., :9], expected[..., :9])

@@ -24,7 +24,7 @@ from styleforge.painters import (
     stylizing_model,
 )
 from styleforge.presets import Optimizer, Preset, Scales
-from styleforge.recipe import Input, StylizeRecipe, versions
+from styleforge.recipe import Before, Input, StylizeRecipe, versions
 from styleforge.stylize import stylize
 from styleforge.transfer import Studio
 from styleforge.weights import Weights
@@ -78,6 +78,24 @@ def test_a_network_paints_what_stylize_makes(network: NetworkPainter, photo: Pic
     torch.testing.assert_close(kept, keep_colors(expected, photo.pixels))
     harvest = replace(network, styles={"harvest": 2.0}).paint(photo)
     assert not torch.allclose(harvest, expected)
+
+
+def test_a_network_paints_each_style_where_its_mask_is_white(
+    network: NetworkPainter, photo: Picture
+) -> None:
+    white = replace(photo, pixels=torch.ones_like(photo.pixels))
+    left = replace(photo, pixels=(torch.arange(40) < 20).float().expand_as(photo.pixels))
+    assert replace(network, masks=[white]).paint(photo).equal(network.paint(photo))
+    half = replace(network, masks=[left]).paint(photo)
+    assert half[..., 20:].equal(photo.pixels[..., 20:])
+    assert half[..., :20].equal(network.paint(photo)[..., :20])
+    both = replace(network, styles={"harvest": 1.0, "cafe": 3.0}, masks=[left, white])
+    found = both.paint(photo)
+    harvest = replace(network, styles={"harvest": 1.0}).paint(photo)
+    cafe = network.paint(photo)
+    torch.testing.assert_close(found[..., 20:], cafe[..., 20:])
+    torch.testing.assert_close(found[..., :20], (0.25 * harvest + 0.75 * cafe)[..., :20])
+    assert [mask.sha256 for mask in both.recipe(Input("c.png", "abc")).masks] == 2 * [photo.sha256]
 
 
 def test_a_network_paints_at_the_limited_size(network: NetworkPainter, photo: Picture) -> None:
@@ -189,9 +207,9 @@ def test_a_transfers_recipe(
     assert recipe.styles == [Input.of(painting, 1.0)]
     assert recipe.weights["source"] == transfer.studio.weights.source
     assert (recipe.device, recipe.depth, recipe.versions) == ("cpu", 8, versions())
-    init = Input("before.png", "abc")
-    after = transfer.recipe(content, init)
-    assert after.init == init
+    before = Before(photo=Input("last.png", "def"), result=Input("before.png", "abc"))
+    after = transfer.recipe(content, before)
+    assert (after.init, after.init_photo) == (before.result, before.photo)
     assert after.settings == following(PRESET).model_dump() | {"init": "before.png"}
     assert transfer.recipe(content) == recipe, "the next picture's is as before"
 

@@ -16,7 +16,7 @@ from styleforge.files import file_sha256
 from styleforge.images import Picture, load_image, resize
 from styleforge.output import check_output, read_recipe, save_image
 from styleforge.painters import Frame, Painter
-from styleforge.recipe import Input, Recipe, StylizeRecipe, essence, parse_recipe
+from styleforge.recipe import Before, Input, Recipe, StylizeRecipe, essence, parse_recipe
 
 Status = Literal["done", "skipped", "failed"]
 
@@ -76,7 +76,8 @@ def _perform(
     turn: AbstractContextManager[Any],
 ) -> bool:
     """False where there was nothing to do."""
-    recipe = painter.recipe(_input(task.source), _input(before.target) if before else None)
+    inputs = Before(_input(before.source), _input(before.target)) if before else None
+    recipe = painter.recipe(_input(task.source), inputs)
     if not force and is_finished(task.target, recipe):
         return False
     photo = load_image(task.source, min_side=painter.min_side)

@@ -17,6 +17,7 @@ from styleforge.errors import UsageError, WeightsError
 from styleforge.estimate import available_memory
 from styleforge.guidance import check_masks, mask_of
 from styleforge.images import Picture, load_image, resize
+from styleforge.motion import carried
 from styleforge.optimize.scales import Scale
 from styleforge.output import Depth, check_output, encode_image, save_image
 from styleforge.presets import INITIAL_IMAGES, Preset
@@ -52,6 +53,8 @@ class Request:
     preset_name: str
     preset: Preset
     masks: Sequence[Path] = ()
+    init_photo: Path | None = None
+    """What the initial image was made from, if it is to move with the scene."""
     output: str | None = None
     device: str = "auto"
     depth: Depth = 8
@@ -72,6 +75,7 @@ class Job:
     content: Picture
     styles: list[tuple[Picture, float]]
     init: Picture | None
+    init_photo: Picture | None
     masks: list[Picture]
     output: Path | None
     scales: list[Scale]
@@ -92,6 +96,7 @@ class Job:
             content=content,
             styles=styles,
             init=init,
+            init_photo=load_image(request.init_photo) if request.init_photo else None,
             masks=[load_image(path, min_side=1) for path in request.masks],
             output=_output_path(request),
             scales=plan(content.size, preset),
@@ -127,7 +132,7 @@ class Job:
         with out_of_memory_as_error(self.size):
             return self.studio().transfer(
                 self.content.pixels,
-                init=self.init.pixels if self.init else None,
+                init=self._start(),
                 masks=[mask_of(picture) for picture in self.masks],
             )
 
@@ -176,6 +181,7 @@ class Job:
                 for (picture, _), style in zip(self.styles, self.request.styles, strict=True)
             ],
             init=Input.of(self.init) if self.init else None,
+            init_photo=Input.of(self.init_photo) if self.init_photo else None,
             masks=[Input.of(picture) for picture in self.masks],
             weights={"source": weights.source, "sha256": weights.sha256},
             device=self.device.type,
@@ -189,21 +195,23 @@ class Job:
             ("--content", [recipe.content]),
             ("--style", recipe.styles),
             ("--init", [recipe.init] if recipe.init else []),
+            ("--init-photo", [recipe.init_photo] if recipe.init_photo else []),
             ("--mask", recipe.masks),
         ]
-        used = [(option, expected) for option, inputs in named for expected in inputs]
-        for picture, (option, expected) in zip(self.inputs, used, strict=True):
-            if picture.sha256 != expected.sha256:
-                raise UsageError(
-                    f"{picture.path} is not the file the picture was made from (its SHA-256 "
-                    f"differs); name the right one with {option}"
-                )
+        check_same(self.inputs, named)
 
     @property
     def inputs(self) -> list[Picture]:
-        """Content, styles and, where it is a file, the initial image; masks."""
-        init = [self.init] if self.init else []
+        """Content, styles and, where it is a file, the initial image and its photo; masks."""
+        init = [picture for picture in (self.init, self.init_photo) if picture is not None]
         return [self.content, *(picture for picture, _ in self.styles), *init, *self.masks]
+
+    def _start(self) -> Tensor | None:
+        """The initial image, if it is a file; moved with the scene, if its photo is known."""
+        if self.init is None or self.init_photo is None:
+            return self.init.pixels if self.init else None
+        images = (self.init, self.init_photo, self.content)
+        return carried(*(resize(image.pixels, self.size) for image in images))
 
     def _weights(self) -> Weights:
         weights = load_weights(self.request.preset.network.weights)
@@ -229,6 +237,17 @@ class Job:
                 force=self.request.force,
                 depth=self.request.depth,
                 pixels=width * height,
+            )
+
+
+def check_same(used: Sequence[Picture], named: Sequence[tuple[str, Sequence[Input]]]) -> None:
+    """Raise :class:`UsageError` where a file is not a recipe's; those are listed by option."""
+    expected = [(option, one) for option, inputs in named for one in inputs]
+    for picture, (option, one) in zip(used, expected, strict=True):
+        if picture.sha256 != one.sha256:
+            raise UsageError(
+                f"{picture.path} is not the file the picture was made from (its SHA-256 "
+                f"differs); name the right one with {option}"
             )
 
 

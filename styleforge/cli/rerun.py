@@ -28,6 +28,9 @@ def rerun(
         list[Path] | None, typer.Option(help="The style images, in order, likewise.")
     ] = None,
     init: Annotated[Path | None, typer.Option(help="The initial image, likewise.")] = None,
+    init_photo: Annotated[
+        Path | None, typer.Option(help="The frame before, in a sequence, likewise.")
+    ] = None,
     mask: Annotated[list[Path] | None, typer.Option(help="The masks, in order, likewise.")] = None,
     model: Annotated[Path | None, typer.Option(help="The trained network, likewise.")] = None,
     device: Annotated[str, typer.Option("-d", "--device", help="Default: as before.")] = "",
@@ -46,19 +49,13 @@ def rerun(
     if isinstance(recipe, Recipe):
         from styleforge.cli import run
 
-        if style and len(style) != len(recipe.styles):
-            count = len(recipe.styles)
-            raise UsageError(f"{picture} was made from {count} styles, not {len(style)}")
-        if mask and len(mask) != len(recipe.masks):
-            count = len(recipe.masks)
-            raise UsageError(f"{picture} was made with {count} masks, not {len(mask)}")
-        moved = _Moved(picture, content, style or (), init, mask or ())
+        moved = _Moved(picture, content, style or (), init, init_photo, mask or ())
         job = _transfer(recipe, moved, output=output, device=device, force=force)
         run.run(job, quiet=quiet, verbose=False, as_json=as_json, started=started)
     else:
         from styleforge.cli import stylize_job
 
-        moved = _Moved(picture, content, model=model)
+        moved = _Moved(picture, content, masks=mask or (), model=model)
         again = _stylize(recipe, moved, output=output, device=device, force=force)
         stylize_job.run(again, quiet=quiet, as_json=as_json, started=started)
 
@@ -71,6 +68,7 @@ class _Moved:
     content: Path | None = None
     styles: Sequence[Path] = ()
     init: Path | None = None
+    init_photo: Path | None = None
     masks: Sequence[Path] = ()
     model: Path | None = None
 
@@ -86,6 +84,8 @@ class _Moved:
 
     def all_found(self, now: Sequence[Path], before: Sequence[Input], option: str) -> list[Path]:
         """Raises :class:`UsageError` where one of several inputs is in neither place."""
+        if now and len(now) != len(before):
+            raise UsageError(f"{self.picture} was made with {len(before)} {option}, not {len(now)}")
         wanted: Sequence[Path | None] = now or [None] * len(before)
         return [
             self.found(path, used.path, option) for path, used in zip(wanted, before, strict=True)
@@ -106,9 +106,11 @@ def _transfer(recipe: Recipe, moved: _Moved, *, output: str, device: str, force:
     settings = dict(recipe.settings)
     if recipe.init:
         settings["init"] = str(moved.found(moved.init, recipe.init.path, "--init"))
+    before = recipe.init_photo
     request = Request(
         content=content,
         styles=styles,
+        init_photo=moved.found(moved.init_photo, before.path, "--init-photo") if before else None,
         preset_name=recipe.preset,
         preset=validate(Preset, settings, str(moved.picture)),
         masks=moved.all_found(moved.masks, recipe.masks, "--mask"),
@@ -136,6 +138,7 @@ def _stylize(
         size=recipe.size,
         strength=recipe.strength,
         colors=recipe.colors,
+        masks=moved.all_found(moved.masks, recipe.masks, "--mask"),
         seed=recipe.seed,
         device=device or recipe.device,
         depth=recipe.depth,
@@ -143,9 +146,5 @@ def _stylize(
         model_sha256=recipe.model.sha256,
     )
     job = StylizeJob.prepare(request)
-    if job.photo.sha256 != recipe.content.sha256:
-        raise UsageError(
-            f"{job.photo.path} is not the file the picture was made from (its SHA-256 "
-            "differs); name the right one with --content"
-        )
+    job.check_inputs(recipe)
     return job

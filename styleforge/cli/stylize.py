@@ -31,6 +31,10 @@ def stylize(
     size: Annotated[int, typer.Option("-s", "--size", help="Longest side; 0: as it is.")] = 0,
     strength: Annotated[float, typer.Option(help="From 0, the photo, to 1.")] = 1.0,
     colors: Annotated[str, typer.Option(help="style, or keep the photo's.")] = "style",
+    mask: Annotated[
+        list[Path] | None,
+        typer.Option("--mask", metavar="FILE", help="White where a style goes; one a style."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of a texture network's noise.")] = 0,
     device: Annotated[
         str, typer.Option("-d", "--device", envvar="STYLEFORGE_DEVICE", help="auto, cpu, cuda, ...")
@@ -61,6 +65,7 @@ def stylize(
         size=size,
         strength=strength,
         colors=colors,
+        masks=mask or (),
         seed=seed,
         device=device,
         memory=memory_size(memory),

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
 from torch import Tensor
 
-from styleforge.cli.job import STDOUT, output_path
+from styleforge.cli.job import STDOUT, check_same, output_path
 from styleforge.devices import describe, pick_device
 from styleforge.errors import ModelError, UsageError
 from styleforge.estimate import available_memory
+from styleforge.guidance import check_masks, mask_of
 from styleforge.images import Picture, load_image, resize
 from styleforge.models import default_model, find_model, find_style
 from styleforge.output import Depth, check_output, encode_image, save_image
 from styleforge.painters import NetworkPainter, stylizing_model
-from styleforge.recipe import Input
+from styleforge.recipe import Input, StylizeRecipe
 
 Colors = Literal["style", "keep"]
 
@@ -35,6 +37,7 @@ class StylizeRequest:
     size: int = 0
     strength: float = 1.0
     colors: str = "style"
+    masks: Sequence[Path] = ()
     seed: int = 0
     device: str = "auto"
     memory: int | None = None
@@ -59,12 +62,14 @@ class StylizeJob:
         check_choices(request.strength, request.colors, request.size)
         photo = load_image(request.photo, min_side=1)
         painter = _painter(request)
+        masks = [(str(mask.path), mask_of(mask)) for mask in painter.masks]
+        check_masks(masks, styles=len(painter.styles), size=photo.size)
         output = output_path(request.output, [request.photo, *map(Path, painter.styles)])
         if output is not None:
             width, height = painter.size(photo.size)
             check_output(
                 output,
-                inputs=[request.photo, painter.model.path],
+                inputs=[request.photo, painter.model.path, *request.masks],
                 force=request.force,
                 depth=request.depth,
                 pixels=width * height,
@@ -75,6 +80,11 @@ class StylizeJob:
     def size(self) -> tuple[int, int]:
         """(width, height) of the result."""
         return self.painter.size(self.photo.size)
+
+    def check_inputs(self, recipe: StylizeRecipe) -> None:
+        """Raise :class:`UsageError` where an input is not the one that the recipe was made from."""
+        named = [("--content", [recipe.content]), ("--mask", recipe.masks)]
+        check_same([self.photo, *self.painter.masks], named)
 
     def save(self, image: Tensor) -> bytes:
         """Write the pastiche, or return its bytes where the output is standard output."""
@@ -151,4 +161,5 @@ def _painter(request: StylizeRequest) -> NetworkPainter:
         colors=request.colors,
         seed=request.seed,
         depth=request.depth,
+        masks=[load_image(path, min_side=1) for path in request.masks],
     )

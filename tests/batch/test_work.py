@@ -16,7 +16,7 @@ from styleforge.files import file_sha256
 from styleforge.images import load_image
 from styleforge.output import read_recipe, save_image, to_levels
 from styleforge.painters import Frame, NetworkPainter, OptimizedStyle, TrainedStyle, TransferPainter
-from styleforge.recipe import Input, load_recipe
+from styleforge.recipe import Before, Input, load_recipe
 from tests.batch.conftest import CPU, contents, task_for, write_photos
 from tests.pictures import MAKE, ORIENTATION, camera_exif, flat, noise, opened
 
@@ -259,7 +259,9 @@ def test_it_starts_from_the_frame_before(transfer: TransferPainter, photo: Path)
     assert status(perform(task, transfer, before=before)) == "done"
     last, result = load_image("last.png"), load_image("before.png")
     content = Input(str(photo), file_sha256(photo))
-    assert load_recipe(task.target) == transfer.recipe(content, Input.of(result))
+    assert load_recipe(task.target) == transfer.recipe(
+        content, Before(Input.of(last), Input.of(result))
+    )
     expected = to_levels(transfer.paint(load_image(photo), Frame(last, result)))
     assert np.array_equal(np.asarray(Image.open(task.target)), expected)
     assert status(perform(task, transfer, before=before)) == "skipped"

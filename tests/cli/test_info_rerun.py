@@ -173,13 +173,13 @@ def test_rerun_of_a_mask_that_has_moved(transfer: Command, command: Command) -> 
     )
     assert done.code == 2
     done = command("rerun", "out.png", "-o", "third.png", *("--mask", "n.png") * 2)
-    assert done.err == "Error: out.png was made with 1 masks, not 2\n"
+    assert done.err == "Error: out.png was made with 1 --mask, not 2\n"
     assert done.code == 2
 
 
 def test_rerun_wants_as_many_styles(made: Path, command: Command) -> None:
     done = command("rerun", made, "-o", "again.png", "--style", "s.png")
-    assert done.err == "Error: out.png was made from 2 styles, not 1\n"
+    assert done.err == "Error: out.png was made with 2 --style, not 1\n"
     assert done.code == 2
 
 
@@ -283,6 +283,27 @@ def test_rerun_of_a_stylized_picture_whose_inputs_have_moved(
     assert np.array_equal(tifffile.imread("again.tif"), tifffile.imread(stylized))
     recipe = load_recipe(Path("again.tif"))
     assert (recipe.content.path, recipe.model.path) == ("moved/c.png", "moved/m.safetensors")
+
+
+def test_rerun_of_a_stylized_picture_with_a_mask(stylized: Path, command: Command) -> None:
+    assert stylized.exists()
+    noise(48, 40, seed=5).save("m.png")
+    masked = ("stylize", "c.png", "-m", "m.safetensors", "--mask", "m.png", "-o", "out.png")
+    assert command(*masked).code == 0
+    assert command("rerun", "out.png", "-o", "again.png").code == 0
+    assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
+    Path("m.png").rename("n.png")
+    done = command("rerun", "out.png", "-o", "third.png")
+    assert done.err == (
+        "Error: out.png was made from m.png, which is not there; say where it is with --mask\n"
+    )
+    assert command("rerun", "out.png", "-o", "third.png", "--mask", "n.png").code == 0
+    done = command("rerun", "out.png", "-o", "fourth.png", "--mask", "c.png")
+    assert done.err == (
+        "Error: c.png is not the file the picture was made from (its SHA-256 differs); "
+        "name the right one with --mask\n"
+    )
+    assert done.code == 2
 
 
 def test_rerun_of_a_stylized_picture_never_replaces_its_photo(

@@ -92,6 +92,28 @@ def test_it_writes_a_picture_with_its_recipe(stylize: Command) -> None:
     )
 
 
+def test_a_mask_leaves_the_photo_where_it_is_black(folder: Path, stylize: Command) -> None:
+    mask = np.zeros((40, 48), np.uint8)
+    mask[:, :24] = 255
+    Image.fromarray(mask).save(folder / "left.png")
+    Image.fromarray(255 - mask).save(folder / "right.png")
+    assert stylize("-o", "half.png", "--mask", "left.png").code == 0
+    assert np.array_equal(levels("half.png")[:, 24:], levels("c.png")[:, 24:])
+    assert np.array_equal(levels("half.png")[:, :24], expected({"cafe": 1})[:, :24])
+    both = ("--style", "harvest", "--style", "cafe", "--mask", "left.png", "--mask", "right.png")
+    assert stylize("-o", "halves.png", *both).code == 0
+    assert np.array_equal(levels("halves.png")[:, 24:], expected({"cafe": 1})[:, 24:])
+    assert np.array_equal(levels("halves.png")[:, :24], expected({"harvest": 1})[:, :24])
+    done = stylize("-o", "third.png", *both[:-2])
+    assert (done.code, done.err) == (
+        2,
+        "Error: masks and styles differ in number (1 and 2): "
+        "give one mask for each style, in the same order\n",
+    )
+    assert stylize("-o", "left.png", "--mask", "left.png", "-f").code == 2
+    assert names(folder) >= {"left.png", "half.png", "halves.png"}
+
+
 def test_the_summary_names_the_file_the_model_and_the_styles(stylize: Command) -> None:
     one = stylize("-o", "a.png").err
     assert re.fullmatch(r"Saved a.png \(48 x 40\) in \d+\.\d s\nmodel m, style cafe\n", one)

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from styleforge.networks.inference import PreparedNetwork, fast_moments
+from styleforge.networks.inference import PairedConvolution, PreparedNetwork, fast_moments
 from styleforge.networks.normalization import Moments
 from styleforge.networks.settings import TransformerSettings
 from styleforge.networks.transformer import TransformerNetwork
@@ -44,6 +45,17 @@ def test_the_photo_is_left_as_it_was() -> None:
     photo = image(32, 40)
     PreparedNetwork(a_network(2), torch.tensor([[1.0, 0.0]]))(photo)
     torch.testing.assert_close(photo, image(32, 40), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("side", [3, 5, 9])
+@pytest.mark.parametrize("biased", [True, False])
+def test_a_convolution_of_pairs_is_one_of_pixels(side: int, biased: bool) -> None:
+    torch.manual_seed(0)
+    x, kernel, bias = torch.randn(2, 4, 20, 26), torch.randn(3, 4, side, side), torch.randn(3)
+    last = x.contiguous(memory_format=torch.channels_last)
+    own_bias = bias if biased else None
+    found = PairedConvolution(kernel, own_bias)(last)
+    torch.testing.assert_close(found, F.conv2d(x, kernel, own_bias), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("offset", [0.0, 10.0])
