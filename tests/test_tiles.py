@@ -92,7 +92,8 @@ def test_loss_and_gradient_equal_those_of_the_whole_picture(
 def test_other_statistics_and_regions_equal_those_of_the_whole_picture(
     statistic: Moments, in_regions: bool, weights: Weights
 ) -> None:
-    network = VGG19(weights, [CONTENT, *STYLE]).double()
+    layers = STYLE[:2]
+    network = VGG19(weights, layers).double()
     picture, painting = image(101, 75).double(), image(80, 90, 2).double()
     masks = torch.rand(2, 1, 101, 75, generator=torch.Generator().manual_seed(3)).double()
     with torch.no_grad():
@@ -102,10 +103,10 @@ def test_other_statistics_and_regions_equal_those_of_the_whole_picture(
         network,
         {},
         {},
-        {layer: statistic(features[layer]).repeat(count, 1, 1) for layer in STYLE},
-        dict.fromkeys(STYLE, 10.0),
+        {layer: statistic(features[layer]).repeat(count, 1, 1) for layer in layers},
+        dict.fromkeys(layers, 10.0),
         statistic=statistic,
-        guidance={layer: guidance(masks, layer) for layer in STYLE if in_regions},
+        guidance={layer: guidance(masks, layer) for layer in layers if in_regions},
     )
     tiled = TiledObjective(whole, Tiling.of(32, network.wanted))
     for found, expected in zip(*(evaluated(x, picture) for x in (tiled, whole)), strict=True):
