@@ -107,7 +107,7 @@ def minimize(
     if optimizer == "lbfgs":
         method = LBFGS(evaluator, point)
     else:
-        method = Adam(evaluator, point, steps=steps)
+        method = Adam(evaluator, point)
         if carried is not None:
             carried.into(method, space)
     yield from descend(method, space, steps=steps, replay=replay)
