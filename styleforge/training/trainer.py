@@ -22,6 +22,9 @@ from styleforge.training.preset import Schedule, TrainingPreset
 _BETAS = (0.9, 0.99)
 _MAX_SETBACKS = 5
 
+_FORGETTING = 10
+"""The first means are of about the last one in so many of the steps."""
+
 
 class Trainer:
     """Trains a generator in place, by Adam (Kingma and Ba 2015).
@@ -176,8 +179,14 @@ class Trainer:
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """At first a plain mean of all weights so far, later an exponential one."""
-        share = max(1 - self._preset.training.average, 1 / self.step_count)
+        """An exponential mean; as long as there are few steps, of about the last tenth of them.
+
+        It begins anew with the painting: what gave photos back is of no use to it.
+        """
+        schedule = self._preset.training
+        painting = self.step_count > schedule.identity
+        count = self.step_count - (schedule.identity if painting else 0)
+        share = max(1 - schedule.average, _FORGETTING / (count + _FORGETTING - 1))
         own, average = self.generator.state_dict(), self.average.state_dict()
         for name, mean in average.items():
             if mean.is_floating_point():

@@ -88,7 +88,7 @@ def test_the_averages_loss_falls_too(generator: dict[str, Any]) -> None:
 
 
 @GENERATORS
-def test_the_average_is_the_plain_mean_at_first(generator: dict[str, Any]) -> None:
+def test_the_average_is_of_the_last_steps_at_first(generator: dict[str, Any]) -> None:
     settings = preset(generator)
     trainer, photos = trainer_for(settings), photos_for(settings)
     seen: list[dict[str, Tensor]] = []
@@ -97,7 +97,9 @@ def test_the_average_is_the_plain_mean_at_first(generator: dict[str, Any]) -> No
         seen.append(weights_of(trainer.generator))
     for name, mean in trainer.average.state_dict().items():
         if mean.is_floating_point():
-            expected = torch.stack([weights[name] for weights in seen]).mean(0)
+            expected = seen[0][name]
+            for count, weights in enumerate(seen[1:], 2):
+                expected = torch.lerp(expected, weights[name], 10 / (count + 9))
             torch.testing.assert_close(mean, expected)
         else:
             assert mean == 4, "batches that batch normalisation has seen"
@@ -121,14 +123,25 @@ def test_the_first_steps_teach_the_network_to_give_photos_back() -> None:
     assert len(calls) == 1
 
 
+def test_the_average_begins_anew_with_the_painting() -> None:
+    trainer = trainer_for(preset(TRANSFORMER, steps=9, identity=3))
+    photos = photos_for(preset())
+    for _ in range(3):
+        trainer.step(photos, [0, 1])
+    before = [weights_of(x)["output.weight"] for x in (trainer.average, trainer.generator)]
+    assert not torch.equal(*before)
+    trainer.step(photos, [0, 1])
+    assert_same(weights_of(trainer.average), weights_of(trainer.generator))
+
+
 def test_the_average_is_an_exponential_mean_later() -> None:
-    trainer = trainer_for(preset(average=0.5))
+    trainer = trainer_for(preset(average=0.1))
     seen = []
     for _ in range(4):
         trainer.step(photos_for(preset()), [0, 1])
         seen.append(weights_of(trainer.generator)["output.weight"])
     first, second, third, fourth = seen
-    expected = (first + second) / 8 + third / 4 + fourth / 2
+    expected = (first + 10 * second) / 1100 + 0.09 * third + 0.9 * fourth
     torch.testing.assert_close(trainer.average.state_dict()["output.weight"], expected)
 
 
