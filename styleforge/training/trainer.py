@@ -22,6 +22,9 @@ from styleforge.training.preset import Schedule, TrainingPreset
 _BETAS = (0.9, 0.99)
 _MAX_SETBACKS = 5
 
+_FULL_RATE_INPUTS = 300
+"""The last convolution learns at the full rate with at most so many inputs."""
+
 _FORGETTING = 10
 """The first means are of about the last one in so many of the steps."""
 
@@ -58,8 +61,7 @@ class Trainer:
             generator.requires_grad_(False)
             for parameter in style_parameters(generator):
                 parameter.requires_grad_(True)
-        parameters = [p for p in generator.parameters() if p.requires_grad]
-        self._optimizer = torch.optim.Adam(parameters, betas=_BETAS)
+        self._optimizer = torch.optim.Adam(_parameter_groups(generator), betas=_BETAS)
         self._forward: nn.Module = (
             DistributedDataParallel(generator) if self._processes.count > 1 else generator
         )
@@ -73,7 +75,8 @@ class Trainer:
         """
         self.generator.train()
         for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate(self._preset.training, self.step_count, self.setbacks)
+            rate = learning_rate(self._preset.training, self.step_count, self.setbacks)
+            group["lr"] = rate * group["share"]
         self._optimizer.zero_grad()
         identity = self.step_count < self._preset.training.identity
         loss = self._loss(self._forward, photos, numbers, identity=identity)
@@ -193,6 +196,26 @@ class Trainer:
                 mean.lerp_(own[name], share)
             else:
                 mean.copy_(own[name])
+
+
+def _parameter_groups(generator: nn.Module) -> list[dict[str, Any]]:
+    """What is trained, and at which share of the learning rate.
+
+    A step of Adam changes every weight by about as much. Behind the other convolutions is a
+    normalisation, but what the last one makes changes with the number of its inputs: at the full
+    rate a wide network would saturate at once (Yang and Hu 2021).
+    """
+    last = generator.get_submodule("output")
+    assert isinstance(last, nn.Conv2d)
+    share = min(1.0, _FULL_RATE_INPUTS / last.weight[0].numel())
+    groups: list[dict[str, Any]] = [
+        {"params": [], "share": 1.0},
+        {"params": [], "share": share},
+    ]
+    for name, parameter in generator.named_parameters():
+        if parameter.requires_grad:
+            groups[name.startswith("output.")]["params"].append(parameter)
+    return [group for group in groups if group["params"]]
 
 
 def _identity_loss(pastiches: Tensor, photos: Tensor) -> Loss:

@@ -231,6 +231,20 @@ def test_the_learning_rate_without_a_warm_up_begins_at_its_height() -> None:
     assert learning_rate(Schedule(warm_up=0, learning_rate=2.0), 0, 0) == 2.0
 
 
+@pytest.mark.parametrize(("width", "kernel", "share"), [(4, 3, 1.0), (32, 9, 300 / (32 * 81))])
+def test_a_last_convolution_of_many_inputs_learns_slowly(
+    width: int, kernel: int, share: float
+) -> None:
+    """Its output would change by the learning rate times their number, and saturate."""
+    network = {**TRANSFORMER, "width": width, "kernel": kernel}
+    settings = preset(network, learning_rate=0.5)
+    trainer = trainer_for(settings, brightness)
+    trainer.step(photos_for(settings), [0, 1])
+    groups = trainer.state()["optimizer"]["param_groups"]
+    assert [group["lr"] for group in groups] == [0.5, pytest.approx(0.5 * share)]
+    assert len(groups[1]["params"]) == 2, "its weight and its bias"
+
+
 def test_each_setback_halves_the_learning_rate() -> None:
     schedule = Schedule(steps=100, warm_up=10, learning_rate=2.0)
     for setbacks in range(4):
