@@ -31,8 +31,9 @@ VALIDATION_PHOTOS = 8
 ENOUGH = 200
 """A few hundred photographs are enough: a crop is hardly ever seen twice."""
 
-MAX_ZOOM = 2.0
-"""A crop's side is between a half and the whole of the photo's shorter side."""
+MAX_ZOOM = 4.0
+"""A crop's side is between a quarter and the whole of the photo's shorter side: a network that
+has only seen whole scenes made small would leave the smooth parts of large photos plain."""
 
 
 @dataclass(frozen=True)
