@@ -20,7 +20,7 @@ from styleforge.images import load_image
 from styleforge.models import load_info, load_model
 from styleforge.networks.settings import TextureSettings
 from styleforge.training.folder import TrainingFolder
-from styleforge.training.preset import training_presets
+from styleforge.training.preset import load_training_preset, training_presets
 from styleforge.training.trainer import Trainer
 from styleforge.training.training import TrainingProgress
 from styleforge.weights import Weights
@@ -480,7 +480,7 @@ def test_an_option_overrides_the_preset(
 def test_the_default_preset_is_johnson(bare: Command, requests: list[TrainingRequest]) -> None:
     bare("--style", "s.png", "-o", MODEL)
     assert requests[0].preset_name == "johnson"
-    assert requests[0].preset.training.steps == 5000
+    assert requests[0].preset == load_training_preset("johnson")
 
 
 def test_a_loss_that_stays_without_a_number_keeps_the_checkpoint(
