@@ -17,6 +17,11 @@ def started_by_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
+def restarts() -> int:
+    """How often torchrun has started the processes again because one of them had ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
 @contextlib.contextmanager
 def process_group(backend: str, *, patience: datetime.timedelta) -> Iterator[tuple[int, int]]:
     """Join the others: the rank of this process, and how many there are.
@@ -24,11 +29,10 @@ def process_group(backend: str, *, patience: datetime.timedelta) -> Iterator[tup
     ``patience`` is how long one waits for another.
     """
     store, rank, count = next(rendezvous("env://", timeout=patience))
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     torch.distributed.init_process_group(
         backend,
         # torchrun keeps its store when it restarts, with the addresses of processes that are gone
-        store=PrefixStore(f"attempt {attempt}", store),
+        store=PrefixStore(f"attempt {restarts()}", store),
         rank=rank,
         world_size=count,
         timeout=patience,

@@ -35,6 +35,7 @@ from styleforge.models import (
     widened,
 )
 from styleforge.networks.settings import TextureSettings
+from styleforge.processes import restarts
 from styleforge.recipe import versions
 from styleforge.training.distributed import Processes, joined, own_device
 from styleforge.training.folder import TrainingFolder
@@ -151,8 +152,13 @@ class TrainingJob:
 
 
 def run(request: TrainingRequest, *, quiet: bool, as_json: bool) -> None:
-    """Train to the end, or to the first Ctrl-C, which leaves a checkpoint; exit with 130 then."""
+    """Train to the end, or to the first Ctrl-C, which leaves a checkpoint; exit with 130 then.
+
+    Processes that torchrun has started again go on from the last checkpoint.
+    """
     keep_freed_memory()
+    if restarts() and TrainingFolder(request.output).checkpoint.exists():
+        request = replace(request, resume=True)
     with joined(request.device) as processes, StopRequest() as stop:
         job = TrainingJob(request, processes)
         quiet = quiet or not processes.is_first
@@ -165,6 +171,7 @@ def run(request: TrainingRequest, *, quiet: bool, as_json: bool) -> None:
             if processes.is_first:
                 job.folder.path.mkdir(exist_ok=True)
                 job.folder.forget_after(training.trainer.step_count)
+                job.folder.save_checkpoint(training.state())
             interrupted = _follow(job, training, stop, quiet=quiet)
         if not processes.is_first:
             return

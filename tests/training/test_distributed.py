@@ -5,8 +5,10 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 import torch.distributed
@@ -16,7 +18,7 @@ from styleforge.models import load_model
 from styleforge.training.distributed import Processes, check_batch, joined, own_device
 from styleforge.training.folder import TrainingFolder
 from tests.conftest import CAFE
-from tests.training.conftest import preset
+from tests.training.conftest import assert_same, preset
 
 
 def test_without_torchrun_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,20 +98,31 @@ def workplace(photo_folder: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def train(workplace: Path, *options: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
-    torchrun = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
-    return subprocess.run(
+def started(
+    workplace: Path, *options: str, processes: int = 1, restarts: int = 0
+) -> subprocess.Popen[str]:
+    """``styleforge train`` with one thread a process."""
+    torchrun = [
+        *("torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)),
+        *("--max-restarts", str(restarts), "-m"),
+    ]
+    return subprocess.Popen(
         [
             *(sys.executable, "-m", *(torchrun if processes > 1 else []), "styleforge", "train"),
             *("--style", "cafe.jpg", "--data", "photos", "-p", "p.yaml", "-d", "cpu", *options),
         ],
         cwd=workplace,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=120,
-        check=False,
     )
+
+
+def train(workplace: Path, *options: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
+    process = started(workplace, *options, processes=processes)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def losses(workplace: Path, output: str) -> list[dict[str, float]]:
@@ -150,3 +163,26 @@ def test_processes_that_cannot_share_a_batch_say_so(workplace: Path) -> None:
     lines = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert set(lines) == {"Error: a batch of 3 cannot be shared by 2 processes"}
     assert not (workplace / "two.safetensors").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(torch.cuda.is_available(), reason="gloo is for machines without a GPU")
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_torchrun_starts_again_from_the_last_checkpoint(workplace: Path, rank: str) -> None:
+    schedule = ("--steps", "40")
+    undisturbed = train(workplace, "-o", "one.safetensors", *schedule, processes=2)
+    assert undisturbed.returncode == 0, undisturbed.stderr
+    process = started(workplace, "-o", "two.safetensors", *schedule, processes=2, restarts=1)
+    folder = TrainingFolder(workplace / "two.safetensors")
+    until = time.monotonic() + 60
+    while len(folder.records()) < 3:
+        assert time.monotonic() < until
+        time.sleep(0.005)
+    for child in psutil.Process(process.pid).children():
+        if child.environ().get("RANK") == rank:
+            child.kill()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert [record["step"] for record in folder.records()] == list(range(1, 41))
+    found, expected = (load_model(workplace / f"{name}.safetensors") for name in ("two", "one"))
+    assert_same(found.network.state_dict(), expected.network.state_dict())
