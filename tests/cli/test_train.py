@@ -259,13 +259,13 @@ def test_a_training_killed_before_its_checkpoint_logs_no_step_twice(
 ) -> None:
     save = TrainingFolder.save_checkpoint
 
-    def save_the_first(folder: TrainingFolder, state: dict[str, Any]) -> None:
-        if folder.checkpoint.exists():
+    def save_until_step_2(folder: TrainingFolder, state: dict[str, Any]) -> None:
+        if state["trainer"]["step"] > 2:
             raise KeyboardInterrupt
         save(folder, state)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TrainingFolder, "save_checkpoint", save_the_first)
+        patch.setattr(TrainingFolder, "save_checkpoint", save_until_step_2)
         assert train().code == 130
     assert [record["step"] for record in log()] == [2, 4]
     assert train("--resume").code == 0
