@@ -271,7 +271,7 @@ class OptimizedStyle:
             content=Input("", ""),
             styles=[Input.of(picture, weight) for picture, weight in pictures],
             init=None,
-            weights={"source": weights.source, "sha256": weights.sha256},
+            weights=weights.origin,
             device=device.type,
             depth=self.depth,
             versions=versions(),

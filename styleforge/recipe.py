@@ -19,6 +19,8 @@ FORMAT = 1
 STYLIZE = "stylize"
 """The kind of recipe that a trained network's picture holds; a transfer's has no kind."""
 
+SYNTHESIS = "synthesis"
+"""The kind that textures, dreams and reconstructions hold."""
 
 _CIRCUMSTANCES = {"path", "preset", "description", "device", "versions"}
 """What a recipe holds besides what decides the picture: names, and where it was made."""
@@ -109,12 +111,43 @@ class StylizeRecipe:
         return _to_json(self.to_dict())
 
 
-def parse_recipe(text: str, path: Path) -> Recipe | StylizeRecipe:
+@dataclass(frozen=True)
+class SynthesisRecipe:
+    """The command that made a texture, a dream or a reconstruction, with all its arguments.
+
+    ``inputs`` are the arguments that are files. ``weights`` of VGG-19, where it had a part.
+    """
+
+    command: str
+    inputs: dict[str, Input]
+    options: dict[str, Any]
+    weights: dict[str, str]
+    device: str
+    versions: dict[str, str]
+    kind: str = SYNTHESIS
+    format: int = FORMAT
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, in order."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """One line of ASCII."""
+        return _to_json(self.to_dict())
+
+
+AnyRecipe = Recipe | StylizeRecipe | SynthesisRecipe
+
+
+def parse_recipe(text: str, path: Path) -> AnyRecipe:
     """Read a recipe back. ``path`` is only for messages. Raises :class:`UsageError`."""
     try:
         fields = json.loads(text)["styleforge"]
         if fields["format"] > FORMAT:
             raise UsageError(f"{path} was made by a newer styleforge; upgrade to read it")
+        if fields.get("kind") == SYNTHESIS:
+            fields["inputs"] = {name: Input(**one) for name, one in fields["inputs"].items()}
+            return SynthesisRecipe(**fields)
         fields["content"] = Input(**fields["content"])
         fields["masks"] = [Input(**mask) for mask in fields.get("masks", [])]
         if fields.get("kind") == STYLIZE:
@@ -124,7 +157,7 @@ def parse_recipe(text: str, path: Path) -> Recipe | StylizeRecipe:
         for key in ("init", "init_photo"):
             fields[key] = Input(**fields[key]) if fields.get(key) else None
         return Recipe(**fields)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(f"{path} holds no styleforge recipe") from error
 
 
@@ -136,7 +169,7 @@ def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def load_recipe(path: Path) -> Recipe | StylizeRecipe:
+def load_recipe(path: Path) -> AnyRecipe:
     """The recipe inside a picture. Raises :class:`UsageError` where there is none."""
     load_image(path, min_side=1)  # the same checks and messages as for any picture
     return parse_recipe(read_recipe(path), path)

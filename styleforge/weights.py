@@ -62,6 +62,11 @@ class Weights:
     kernels: Mapping[str, Tensor]
     biases: Mapping[str, Tensor]
 
+    @property
+    def origin(self) -> dict[str, str]:
+        """What a recipe says of them."""
+        return {"source": self.source, "sha256": self.sha256}
+
 
 def load_weights(source: str = "auto") -> Weights:
     """Load VGG-19 from ``auto``, ``original``, ``torchvision`` or the path of a local file.

@@ -15,9 +15,11 @@ from styleforge.output import save_image
 from styleforge.presets import Preset
 from styleforge.recipe import (
     FORMAT,
+    AnyRecipe,
     Input,
     Recipe,
     StylizeRecipe,
+    SynthesisRecipe,
     load_recipe,
     parse_recipe,
     versions,
@@ -48,19 +50,30 @@ STYLIZED = StylizeRecipe(
     depth=16,
     versions={"styleforge": "0.1.0"},
 )
+SYNTHESIZED = SynthesisRecipe(
+    command="dream",
+    inputs={"image": Input("photos/Zoë.jpg", "c0")},
+    options={"layer": "conv4_1", "channel": None, "size": "512x512"},
+    weights={"source": "original", "sha256": "w0"},
+    device="cpu",
+    versions={"styleforge": "0.1.0"},
+)
 HERE = Path("out.png")
-BOTH = pytest.mark.parametrize("recipe", [RECIPE, STYLIZED], ids=["transfer", "stylize"])
+EACH = pytest.mark.parametrize(
+    "recipe", [RECIPE, STYLIZED, SYNTHESIZED], ids=["transfer", "stylize", "synthesis"]
+)
 
 
 @pytest.mark.parametrize(
-    "recipe", [RECIPE, replace(RECIPE, init=None, masks=[], depth=16, device="cuda"), STYLIZED]
+    "recipe",
+    [RECIPE, replace(RECIPE, init=None, masks=[], depth=16, device="cuda"), STYLIZED, SYNTHESIZED],
 )
-def test_json_round_trip(recipe: Recipe | StylizeRecipe) -> None:
+def test_json_round_trip(recipe: AnyRecipe) -> None:
     assert parse_recipe(recipe.to_json(), HERE) == recipe
 
 
-@BOTH
-def test_json_is_one_line_of_ascii_under_the_tools_name(recipe: Recipe | StylizeRecipe) -> None:
+@EACH
+def test_json_is_one_line_of_ascii_under_the_tools_name(recipe: AnyRecipe) -> None:
     text = recipe.to_json()
     assert text.isascii()
     assert "\n" not in text
@@ -68,9 +81,9 @@ def test_json_is_one_line_of_ascii_under_the_tools_name(recipe: Recipe | Stylize
     assert json.loads(text)["styleforge"] == recipe.to_dict()
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tif"])
-def test_a_file_holds_its_recipe(tmp_path: Path, name: str, recipe: Recipe | StylizeRecipe) -> None:
+def test_a_file_holds_its_recipe(tmp_path: Path, name: str, recipe: AnyRecipe) -> None:
     save_image(tmp_path / name, torch.rand(1, 3, 40, 48), recipe=recipe.to_json())
     assert load_recipe(tmp_path / name) == recipe
 
@@ -98,7 +111,7 @@ def test_a_recipe_from_before_there_were_masks_and_layers() -> None:
     assert [style.layers for style in found.styles] == [[], []]
 
 
-def without(key: str, recipe: Recipe | StylizeRecipe = RECIPE) -> dict[str, Any]:
+def without(key: str, recipe: AnyRecipe = RECIPE) -> dict[str, Any]:
     fields = recipe.to_dict()
     del fields[key]
     return fields
@@ -124,6 +137,8 @@ def without(key: str, recipe: Recipe | StylizeRecipe = RECIPE) -> dict[str, Any]
         json.dumps({"styleforge": without("kind", STYLIZED)}),
         json.dumps({"styleforge": {**STYLIZED.to_dict(), "model": "m"}}),
         json.dumps({"styleforge": {**STYLIZED.to_dict(), "more": 1}}),
+        json.dumps({"styleforge": without("command", SYNTHESIZED)}),
+        json.dumps({"styleforge": {**SYNTHESIZED.to_dict(), "inputs": ["a"]}}),
     ],
 )
 def test_what_is_no_recipe(text: str) -> None:
@@ -132,8 +147,8 @@ def test_what_is_no_recipe(text: str) -> None:
     assert str(caught.value) == "out.png holds no styleforge recipe"
 
 
-@BOTH
-def test_a_recipe_of_a_newer_version(recipe: Recipe | StylizeRecipe) -> None:
+@EACH
+def test_a_recipe_of_a_newer_version(recipe: AnyRecipe) -> None:
     newer = {**recipe.to_dict(), "format": FORMAT + 1, "unheard of": 1}
     with pytest.raises(UsageError) as caught:
         parse_recipe(json.dumps({"styleforge": newer}), HERE)

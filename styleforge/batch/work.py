@@ -16,7 +16,15 @@ from styleforge.files import file_sha256
 from styleforge.images import Picture, load_image, resize
 from styleforge.output import check_output, read_recipe, save_image
 from styleforge.painters import Frame, Painter
-from styleforge.recipe import Before, Input, Recipe, StylizeRecipe, essence, parse_recipe
+from styleforge.recipe import (
+    AnyRecipe,
+    Before,
+    Input,
+    Recipe,
+    StylizeRecipe,
+    essence,
+    parse_recipe,
+)
 
 Status = Literal["done", "skipped", "failed"]
 
@@ -117,7 +125,7 @@ def _input(path: Path) -> Input:
         raise UsageError(f"{path} cannot be read ({str(error.strerror).lower()})") from error
 
 
-def _recipe_in(path: Path) -> Recipe | StylizeRecipe | None:
+def _recipe_in(path: Path) -> AnyRecipe | None:
     try:
         return parse_recipe(read_recipe(path), path)
     except (UsageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):

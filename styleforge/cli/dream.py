@@ -45,6 +45,7 @@ def dream(
     ] = "auto",
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     r"""Change a picture, or noise, so that a part of the network responds more to it.
 
@@ -56,6 +57,7 @@ def dream(
     known_layer(layer)
     wanted = picture_size(size)
     from styleforge.cli.dreaming import Request, run, target
+    from styleforge.cli.synthesis import Destination
 
     name = "_".join(
         [image.stem if image else "dream", layer, *([f"{channel}"] * (channel is not None))]
@@ -63,11 +65,9 @@ def dream(
     request = Request(
         image=image,
         target=target(layer, channel, unit),
-        output=output or Path(f"{name}.png"),
         size=wanted,
         steps=steps or (STEPS if image else STEPS_FROM_NOISE),
         seed=seed,
         device=device,
-        force=force,
     )
-    run(request, quiet=quiet)
+    run(request, Destination(output or Path(f"{name}.png"), force, quiet, as_json))

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from styleforge.cli.synthesis import carry_out, check_memory, fitting_size, say_saved
+from styleforge.cli.synthesis import Destination, carry_out, check_memory, fitting_size, save
 from styleforge.devices import out_of_memory_as_error, pick_device
 from styleforge.dream import Dream, Target
 from styleforge.errors import UsageError
-from styleforge.images import MIN_SIDE, load_image, resize
+from styleforge.images import MIN_SIDE, Picture, load_image, resize
 from styleforge.layers import CONVOLUTIONS
 from styleforge.loss_network import paper_network
-from styleforge.output import check_output, save_image
+from styleforge.output import check_output
+from styleforge.recipe import Input, SynthesisRecipe, versions
 from styleforge.synthesis import Size, white_noise
 from styleforge.weights import load_weights
 
@@ -27,17 +28,14 @@ class Request:
 
     image: Path | None
     target: Target
-    output: Path
     size: Size
     steps: int
     seed: int
     device: str
-    force: bool
 
-    def start(self) -> Tensor:
+    def start(self, picture: Picture | None) -> Tensor:
         """The picture, or noise, at the size of the result."""
-        if self.image is not None:
-            picture = load_image(self.image)
+        if picture is not None:
             return resize(picture.pixels, fitting_size(picture, max(self.size)))
         if min(self.size) < MIN_SIDE:
             raise UsageError(f"--size needs at least {MIN_SIDE} pixels a side")
@@ -57,28 +55,43 @@ def target(layer: str, channel: int | None, unit: str) -> Target:
     return Target(layer, channel, (int(place[1]), int(place[2])))
 
 
-def run(request: Request, *, quiet: bool) -> None:
+def run(request: Request, to: Destination) -> None:
     """Dream, and save the picture; after Ctrl-C, what there is."""
-    started = time.perf_counter()
     device = pick_device(request.device)
-    start = request.start()
+    picture = None if request.image is None else load_image(request.image)
+    start = request.start(picture)
     size = start.shape[3], start.shape[2]
     _check_unit(request.target, size)
-    check_output(
-        request.output,
-        inputs=[request.image] if request.image else [],
-        force=request.force,
-        depth=8,
-        pixels=size[0] * size[1],
-    )
+    inputs = [] if request.image is None else [request.image]
+    check_output(to.output, inputs=inputs, force=to.force, depth=8, pixels=size[0] * size[1])
+    weights = load_weights()
     with out_of_memory_as_error(size):
-        network = paper_network(load_weights(), [request.target.read]).to(device)
+        network = paper_network(weights, [request.target.read]).to(device)
     check_memory(network, size, device)
     dream = Dream(network, request.target, start, steps=request.steps, seed=request.seed)
-    finished = carry_out([dream], quiet=quiet)
-    save_image(request.output, dream.image())
-    seconds = time.perf_counter() - started
-    say_saved(request.output, size, seconds=seconds, finished=finished, quiet=quiet)
+    finished = carry_out([dream], quiet=to.quiet)
+    recipe = SynthesisRecipe(
+        command="dream",
+        inputs={} if picture is None else {"image": Input.of(picture)},
+        options=_options(request),
+        weights=weights.origin,
+        device=device.type,
+        versions=versions(),
+    )
+    save(to, dream.image(), recipe, finished=finished)
+
+
+def _options(request: Request) -> dict[str, Any]:
+    """What the command was given."""
+    target, (width, height) = request.target, request.size
+    return {
+        "layer": target.layer,
+        "channel": target.channel,
+        "unit": "" if target.unit is None else "{},{}".format(*target.unit),
+        "size": f"{width}x{height}",
+        "steps": request.steps,
+        "seed": request.seed,
+    }
 
 
 def _check_unit(target: Target, size: Size) -> None:

@@ -183,7 +183,7 @@ class Job:
             init=Input.of(self.init) if self.init else None,
             init_photo=Input.of(self.init_photo) if self.init_photo else None,
             masks=[Input.of(picture) for picture in self.masks],
-            weights={"source": weights.source, "sha256": weights.sha256},
+            weights=weights.origin,
             device=self.device.type,
             depth=self.request.depth,
             versions=versions(),
@@ -244,11 +244,16 @@ def check_same(used: Sequence[Picture], named: Sequence[tuple[str, Sequence[Inpu
     """Raise :class:`UsageError` where a file is not a recipe's; those are listed by option."""
     expected = [(option, one) for option, inputs in named for one in inputs]
     for picture, (option, one) in zip(used, expected, strict=True):
-        if picture.sha256 != one.sha256:
-            raise UsageError(
-                f"{picture.path} is not the file the picture was made from (its SHA-256 "
-                f"differs); name the right one with {option}"
-            )
+        check_sha256(picture.sha256, one, picture.path, option)
+
+
+def check_sha256(found: str, expected: Input, path: Path | None, option: str) -> None:
+    """Raise :class:`UsageError` where the file at ``path`` is not a recipe's."""
+    if found != expected.sha256:
+        raise UsageError(
+            f"{path} is not the file the picture was made from (its SHA-256 differs); "
+            f"name the right one with {option}"
+        )
 
 
 def _output_path(request: Request) -> Path | None:

@@ -26,11 +26,12 @@ Device = Annotated[
 ]
 Force = Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 @reconstruct.command()
 def content(
-    photo: Annotated[Path, typer.Argument(help="The photo.", readable=False)],
+    picture: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.", readable=False)],
     layer: Annotated[str, typer.Option(help="One layer instead of a sheet of five.")] = "",
     output: Output = None,
     size: Longest = 256,
@@ -39,6 +40,7 @@ def content(
     device: Device = "auto",
     force: Force = False,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     r"""Find images with the photo's features (Gatys et al. 2016, figure 1), from white noise.
 
@@ -47,25 +49,21 @@ def content(
     styleforge reconstruct content photo.jpg --layer conv4_2 -o conv4_2.png
     """
     from styleforge.cli.reconstruction import Request, run
-    from styleforge.reconstruct import CONTENT_LAYERS, content_objective
+    from styleforge.cli.synthesis import Destination
 
-    layers = [known_layer(layer)] if layer else CONTENT_LAYERS
-    request = Request(
-        picture=photo,
-        output=output or Path(f"{photo.stem}_{layer or 'content'}.png"),
-        size=size,
-        steps=steps,
-        seed=seed,
-        device=device,
-        force=force,
-        quiet=quiet,
+    layers = [known_layer(layer)] if layer else []
+    output = output or Path(f"{picture.stem}_{layer or 'content'}.png")
+    run(
+        Request("content", picture, layers, size, steps, seed, device),
+        Destination(output, force, quiet, as_json),
     )
-    run(request, content_objective, {name: [name] for name in layers})
 
 
 @reconstruct.command()
 def style(
-    painting: Annotated[Path, typer.Argument(help="The painting.", readable=False)],
+    picture: Annotated[
+        Path, typer.Argument(metavar="PAINTING", help="The painting.", readable=False)
+    ],
     layer: Annotated[
         list[str] | None,
         typer.Option(help="One picture of this layer instead of a sheet; repeat for several."),
@@ -77,6 +75,7 @@ def style(
     device: Device = "auto",
     force: Force = False,
     quiet: Quiet = False,
+    as_json: AsJson = False,
 ) -> None:
     r"""Find images with the painting's Gram matrices (Gatys et al. 2016, figure 1), from noise.
 
@@ -85,21 +84,11 @@ def style(
     styleforge reconstruct style painting.jpg --layer conv1_1 --layer conv3_1 -o strokes.png
     """
     from styleforge.cli.reconstruction import Request, run
-    from styleforge.reconstruct import STYLE_LAYERS, style_objective
+    from styleforge.cli.synthesis import Destination
 
     layers = [known_layer(name) for name in layer or ()]
-    request = Request(
-        picture=painting,
-        output=output or Path(f"{painting.stem}_{'_'.join(layers) or 'style'}.png"),
-        size=size,
-        steps=steps,
-        seed=seed,
-        device=device,
-        force=force,
-        quiet=quiet,
+    output = output or Path(f"{picture.stem}_{'_'.join(layers) or 'style'}.png")
+    run(
+        Request("style", picture, layers, size, steps, seed, device),
+        Destination(output, force, quiet, as_json),
     )
-    growing = {
-        f"to {name}" if index else name: STYLE_LAYERS[: index + 1]
-        for index, name in enumerate(STYLE_LAYERS)
-    }
-    run(request, style_objective, {"": layers} if layers else growing)

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from styleforge.cli.dream import dream
+from styleforge.cli.reconstruct import content as reconstruct_content
+from styleforge.cli.reconstruct import style as reconstruct_style
+from styleforge.cli.texture import texture
 from styleforge.errors import UsageError
 
 if TYPE_CHECKING:
     from styleforge.cli.job import Job
     from styleforge.cli.stylize_job import StylizeJob
-    from styleforge.recipe import Input, Recipe, StylizeRecipe
+    from styleforge.recipe import Input, Recipe, StylizeRecipe, SynthesisRecipe
+
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "texture": texture,
+    "dream": dream,
+    "reconstruct content": reconstruct_content,
+    "reconstruct style": reconstruct_style,
+}
+"""What makes textures, dreams and reconstructions: their recipes name one of these."""
 
 
 def rerun(
@@ -43,7 +55,7 @@ def rerun(
     On a CPU with the same versions and number of threads, the new file's pixels are the same.
     """
     started = time.perf_counter()
-    from styleforge.recipe import Recipe, load_recipe
+    from styleforge.recipe import Recipe, StylizeRecipe, load_recipe
 
     recipe = load_recipe(picture)
     if isinstance(recipe, Recipe):
@@ -52,12 +64,24 @@ def rerun(
         moved = _Moved(picture, content, style or (), init, init_photo, mask or ())
         job = _transfer(recipe, moved, output=output, device=device, force=force)
         run.run(job, quiet=quiet, verbose=False, as_json=as_json, started=started)
-    else:
+    elif isinstance(recipe, StylizeRecipe):
         from styleforge.cli import stylize_job
 
         moved = _Moved(picture, content, masks=mask or (), model=model)
         again = _stylize(recipe, moved, output=output, device=device, force=force)
         stylize_job.run(again, quiet=quiet, as_json=as_json, started=started)
+    else:
+        if recipe.command not in _COMMANDS:
+            raise UsageError(f"{picture} was made by a newer styleforge; upgrade to repeat it")
+        _COMMANDS[recipe.command](
+            **_inputs(recipe, _Moved(picture, content, model=model)),
+            **recipe.options,
+            output=Path(output),
+            device=device or recipe.device,
+            force=force,
+            quiet=quiet,
+            as_json=as_json,
+        )
 
 
 @dataclass(frozen=True)
@@ -148,3 +172,17 @@ def _stylize(
     job = StylizeJob.prepare(request)
     job.check_inputs(recipe)
     return job
+
+
+def _inputs(recipe: SynthesisRecipe, moved: _Moved) -> dict[str, Path | str]:
+    """The command's arguments that are files. Raises :class:`UsageError` for other files."""
+    from styleforge.cli.job import check_sha256
+    from styleforge.files import file_sha256
+
+    found: dict[str, Path | str] = {}
+    for name, used in recipe.inputs.items():
+        now, option = (moved.model, "--model") if name == "model" else (moved.content, "--content")
+        path = moved.found(now, used.path, option)
+        check_sha256(file_sha256(path), used, path, option)
+        found[name] = str(path) if recipe.command == "texture" else path  # it also takes names
+    return found

@@ -1,14 +1,18 @@
-"""Carry out syntheses under the user's eyes: progress, Ctrl-C, and the last word."""
+"""Carry out syntheses under the user's eyes: progress, Ctrl-C, the file, and the last word."""
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
 import torch
 import typer
+from torch import Tensor
 from tqdm import tqdm
 
 from styleforge.allocator import keep_freed_memory
@@ -17,6 +21,8 @@ from styleforge.dream import Dream
 from styleforge.errors import INTERRUPTED, OutOfMemoryError, UsageError
 from styleforge.estimate import available_memory, peak_memory
 from styleforge.images import MIN_SIDE, Picture, fit_size
+from styleforge.output import Depth, save_image
+from styleforge.recipe import SynthesisRecipe
 from styleforge.synthesis import Size, Synthesis
 from styleforge.vgg import VGG19
 
@@ -58,11 +64,37 @@ def progress_bar(total: int, *, quiet: bool) -> tqdm[NoReturn]:
     )
 
 
-def say_saved(output: Path, size: Size, *, seconds: float, finished: bool, quiet: bool) -> None:
-    """Say where the picture is; exits with 130 after an interruption."""
-    if not quiet:
+@dataclass(frozen=True)
+class Destination:
+    """Where a picture goes, and what is said of it."""
+
+    output: Path
+    force: bool
+    quiet: bool
+    as_json: bool
+    started: float = field(default_factory=time.perf_counter)
+
+
+def save(
+    to: Destination, image: Tensor, recipe: SynthesisRecipe, *, finished: bool, depth: Depth = 8
+) -> None:
+    """Save the picture (1, 3, H, W), and say where it is; exits with 130 after an interruption."""
+    save_image(to.output, image, recipe=recipe.to_json(), depth=depth)
+    seconds = time.perf_counter() - to.started
+    height, width = image.shape[2:]
+    if to.as_json:
+        report = {
+            "output": str(to.output),
+            "width": width,
+            "height": height,
+            "device": recipe.device,
+            "interrupted": not finished,
+            "seconds": round(seconds, 2),
+        }
+        print(json.dumps(report))
+    if not to.quiet:
         verb = "Saved" if finished else "Interrupted: saved what there is as"
-        print(f"{verb} {output} ({size[0]} x {size[1]}) in {seconds:.1f} s", file=sys.stderr)
+        print(f"{verb} {to.output} ({width} x {height}) in {seconds:.1f} s", file=sys.stderr)
     if not finished:
         raise typer.Exit(INTERRUPTED)
 

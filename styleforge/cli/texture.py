@@ -39,6 +39,7 @@ def texture(
     depth: Annotated[int, typer.Option(help="Bits per channel: 8, or 16 (PNG, TIFF).")] = 8,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     r"""Make a texture of any size: from a painting, or with a network that was trained on it.
 
@@ -61,6 +62,7 @@ def texture(
         depth=bit_depth(depth),
         force=force,
         quiet=quiet,
+        as_json=as_json,
     )
     if model is None and _names_a_picture(style):
         synthesize(request, Path(style), STEPS if steps is None else steps)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from torch import Tensor
-
-from styleforge.cli.synthesis import carry_out, check_memory, say_saved
+from styleforge.cli.synthesis import Destination, carry_out, check_memory, save
 from styleforge.devices import out_of_memory_as_error, pick_device
 from styleforge.errors import UsageError
 from styleforge.images import MIN_SIDE, load_image
 from styleforge.models import find_model, load_model
 from styleforge.networks.texture import TextureNetwork
-from styleforge.output import Depth, check_output, save_image
+from styleforge.output import Depth, check_output
+from styleforge.recipe import Input, SynthesisRecipe, versions
 from styleforge.stylize import sample_texture
 from styleforge.synthesis import Size
 from styleforge.texture import PERIOD, period_of, synthesis, texture_network
@@ -33,15 +32,26 @@ class TextureRequest:
     depth: Depth
     force: bool
     quiet: bool
+    as_json: bool
 
-    def checked_output(self, style: str, source: Path) -> Path:
+    def options(self) -> dict[str, Any]:
+        """What a recipe says of it."""
+        width, height = self.size
+        return {
+            "size": f"{width}x{height}",
+            "tile": self.tile,
+            "seed": self.seed,
+            "depth": self.depth,
+        }
+
+    def destination(self, style: str, source: Path) -> Destination:
         """Where the texture of a style goes. Raises :class:`UsageError` if it cannot."""
         width, height = self.size
         output = self.output or Path(f"{style}_{width}x{height}.png")
         check_output(
             output, inputs=[source], force=self.force, depth=self.depth, pixels=width * height
         )
-        return output
+        return Destination(output, self.force, self.quiet, self.as_json)
 
     def check_period(self, period: int) -> None:
         """Raise :class:`UsageError` where a seamless texture cannot have this size."""
@@ -55,7 +65,6 @@ class TextureRequest:
 
 def sample(request: TextureRequest, style: str, model: str | None) -> None:
     """Sample a texture from a network that was trained on it, and save it."""
-    started = time.perf_counter()
     path, _ = find_model(model or style)
     loaded = load_model(path)
     network = loaded.network
@@ -64,21 +73,28 @@ def sample(request: TextureRequest, style: str, model: str | None) -> None:
     if style:
         loaded.mixture({style: 1.0})
     request.check_period(network.period)
-    output = request.checked_output(loaded.style_names[0], path)
+    to = request.destination(loaded.style_names[0], path)
+    device = pick_device(request.device)
     with out_of_memory_as_error(request.size):
-        network = network.to(pick_device(request.device))
-        image = sample_texture(network, request.size, seed=request.seed).cpu()
-    _save(request, output, image, started=started)
+        image = sample_texture(network.to(device), request.size, seed=request.seed).cpu()
+    recipe = SynthesisRecipe(
+        command="texture",
+        inputs={"model": Input(str(path), loaded.sha256)},
+        options={"style": style if model else "", **request.options()},
+        weights={},
+        device=device.type,
+        versions=versions(),
+    )
+    save(to, image, recipe, finished=True, depth=request.depth)
 
 
 def synthesize(request: TextureRequest, painting: Path, steps: int) -> None:
     """Find a texture with the painting's Gram matrices, and save it."""
-    started = time.perf_counter()
     device = pick_device(request.device)
     picture = load_image(painting)
     _check_size(request.size)
     request.check_period(PERIOD)
-    output = request.checked_output(painting.stem, painting)
+    to = request.destination(painting.stem, painting)
     weights = load_weights()
     with out_of_memory_as_error(request.size):
         run = synthesis(
@@ -87,20 +103,16 @@ def synthesize(request: TextureRequest, painting: Path, steps: int) -> None:
     check_memory(texture_network(weights), period_of(request.size), device)
     finished = carry_out([run], quiet=request.quiet)
     width, height = request.size
-    _save(request, output, run.image()[..., :height, :width], started=started, finished=finished)
-
-
-def _save(
-    request: TextureRequest, output: Path, image: Tensor, *, started: float, finished: bool = True
-) -> None:
-    save_image(output, image, depth=request.depth)
-    say_saved(
-        output,
-        request.size,
-        seconds=time.perf_counter() - started,
-        finished=finished,
-        quiet=request.quiet,
+    recipe = SynthesisRecipe(
+        command="texture",
+        inputs={"style": Input.of(picture)},
+        options={"steps": steps, **request.options()},
+        weights=weights.origin,
+        device=device.type,
+        versions=versions(),
     )
+    image = run.image()[..., :height, :width]
+    save(to, image, recipe, finished=finished, depth=request.depth)
 
 
 def _check_size(size: Size) -> None:

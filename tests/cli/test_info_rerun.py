@@ -16,7 +16,7 @@ from styleforge.output import save_image
 from styleforge.recipe import Input, Recipe, load_recipe
 from styleforge.weights import Weights
 from tests.cli.conftest import Command
-from tests.cli.test_models import write_model
+from tests.cli.test_models import TINY_TEXTURE, write_model
 from tests.pictures import noise
 
 
@@ -320,3 +320,83 @@ def test_a_stylized_picture_can_be_stylized_again(stylized: Path, command: Comma
     assert load_recipe(Path("twice.png")).content.path == "p.tif", "the last recipe counts"
     assert command("rerun", "twice.png", "-o", "thrice.png").code == 0
     assert Path("thrice.png").read_bytes() == Path("twice.png").read_bytes()
+
+
+QUICK = ("-n", "1", "--seed", "3")
+SYNTHESES = {
+    "texture of a painting": ("texture", "s.png", *QUICK, "-s", "48x40", "--depth", "16"),
+    "texture of a network": ("texture", "oak", "-m", "m.safetensors", "-s", "9x7", "--seed", "3"),
+    "dream of a picture": ("dream", "c.png", *QUICK, "-s", "40", "--layer", "relu1_2"),
+    "dream of noise": (
+        *("dream", *QUICK, "-s", "48x40", "--layer", "conv1_2"),
+        *("--channel", "3", "--unit", "8,9"),
+    ),
+    "content": ("reconstruct", "content", "c.png", *QUICK, "-s", "40", "--layer", "conv1_2"),
+    "sheet of contents": ("reconstruct", "content", "c.png", *QUICK, "-s", "40"),
+    "style": (
+        *("reconstruct", "style", "s.png", *QUICK, "-s", "40"),
+        *("--layer", "conv1_1", "--layer", "relu2_1"),
+    ),
+    "sheet of styles": ("reconstruct", "style", "s.png", *QUICK, "-s", "40"),
+}
+
+
+@pytest.mark.parametrize("made_by", SYNTHESES.values(), ids=SYNTHESES)
+def test_rerun_of_a_synthesis_writes_the_same_bytes(
+    made_by: tuple[str, ...], folder: Path, command: Command
+) -> None:
+    write_model(folder / "m.safetensors", TINY_TEXTURE, styles=("oak",))
+    assert command(*made_by, "-o", "out.png").code == 0
+    done = command("rerun", "out.png", "-o", "again.png", "--json")
+    assert done.code == 0
+    assert done.err.startswith("Saved again.png (")
+    width, height = load_image("out.png", min_side=1).size
+    report = done.json
+    assert report.pop("seconds") >= 0
+    assert report == {
+        "output": "again.png",
+        "width": width,
+        "height": height,
+        "device": "cpu",
+        "interrupted": False,
+    }
+    assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
+    shown = yaml.safe_load(command("info", "out.png").text)
+    assert made_by[0] == shown["command"].split()[0]
+    assert shown["options"]["seed"] == 3
+
+
+@pytest.fixture
+def dreamt(command: Command, folder: Path) -> Path:
+    """A dream of c.png, d.png."""
+    assert folder.is_dir()
+    assert command("dream", "c.png", *QUICK, "-s", "40", "-o", "d.png", "-q").code == 0
+    return Path("d.png")
+
+
+def test_rerun_of_a_dream_whose_picture_has_moved(dreamt: Path, command: Command) -> None:
+    Path("c.png").rename("moved.png")
+    done = command("rerun", dreamt, "-o", "again.png")
+    assert done.err == (
+        "Error: d.png was made from c.png, which is not there; say where it is with --content\n"
+    )
+    assert done.code == 2
+    assert command("rerun", dreamt, "-o", "again.png", "--content", "moved.png").code == 0
+    assert np.array_equal(load_image("again.png").pixels, load_image(dreamt).pixels)
+
+
+def test_rerun_of_a_dream_refuses_another_picture(dreamt: Path, command: Command) -> None:
+    done = command("rerun", dreamt, "-o", "again.png", "--content", "s.png")
+    assert done.err == (
+        "Error: s.png is not the file the picture was made from (its SHA-256 differs); "
+        "name the right one with --content\n"
+    )
+    assert done.code == 2
+
+
+def test_a_recipe_of_a_command_that_is_not_known(dreamt: Path, command: Command) -> None:
+    recipe = dataclasses.replace(load_recipe(dreamt), command="sing")
+    save_image(dreamt, load_image(dreamt).pixels, recipe=recipe.to_json())
+    done = command("rerun", dreamt, "-o", "again.png")
+    assert done.err == "Error: d.png was made by a newer styleforge; upgrade to repeat it\n"
+    assert done.code == 2
