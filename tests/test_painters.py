@@ -57,8 +57,7 @@ def network(trained: TrainedStyle) -> NetworkPainter:
 
 
 @pytest.fixture
-def optimized(tmp_path: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch) -> OptimizedStyle:
-    monkeypatch.setattr(painters_module, "load_weights", lambda _source: weights)
+def optimized(tmp_path: Path) -> OptimizedStyle:
     noise(36, 40, seed=99).save(tmp_path / "s.png")
     return OptimizedStyle("s", [(tmp_path / "s.png", 1.0)], "p.yaml", PRESET)
 

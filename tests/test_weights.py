@@ -25,6 +25,11 @@ INDICES = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 PACKAGED = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
 
 
+@pytest.fixture(autouse=True)
+def _weights_at_hand() -> None:
+    """Here they are read each time."""
+
+
 def torchvision_state() -> dict[str, Tensor]:
     """Random first kernel, then layers filled with their index: large shapes, small files."""
     generator = torch.Generator().manual_seed(0)

@@ -8,12 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from styleforge import painters as painters_module
 from styleforge.batch.batch import Batch
 from styleforge.batch.sources import Task, find_sources, plan_tasks
 from styleforge.painters import OptimizedStyle, Style, TrainedStyle
 from styleforge.presets import Preset
-from styleforge.weights import Weights
 from tests.cli.test_models import write_model
 from tests.pictures import noise
 
@@ -47,10 +45,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: Weights) -> Path:
-    """The working directory; the weights are loaded once for all tests."""
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(painters_module, "load_weights", lambda _source: weights)
     return tmp_path
 
 

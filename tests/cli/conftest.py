@@ -17,10 +17,7 @@ from PIL import Image
 from typer.main import get_command
 
 from styleforge import cli as cli_module
-from styleforge import weights as weights_module
 from styleforge.cli import app, main
-from styleforge.cli import job as job_module
-from styleforge.weights import Weights, load_weights
 from tests.conftest import CAFE, CHELSEA
 
 PRESET = """
@@ -101,14 +98,10 @@ def program() -> Callable[[], object]:
 def command(
     folder: Path,
     program: Callable[[], object],
-    weights: Weights,
     monkeypatch: pytest.MonkeyPatch,
     capsysbinary: pytest.CaptureFixture[bytes],
 ) -> Command:
     """``command("info", path)``: run styleforge in ``folder``; the weights are loaded once."""
-
-    def load(source: str = "auto") -> Weights:
-        return weights if source in ("auto", "original") else load_weights(source)
 
     def run(*arguments: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["styleforge", *map(str, arguments)])
@@ -120,8 +113,6 @@ def command(
         return Result(done.value.code or 0, out, err.decode())
 
     monkeypatch.setattr(cli_module, "app", program)
-    monkeypatch.setattr(job_module, "load_weights", load)
-    monkeypatch.setattr(weights_module, "load_weights", load)
     assert folder == Path.cwd()
     return run
 

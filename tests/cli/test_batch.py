@@ -19,7 +19,6 @@ from styleforge.cli import batch_run
 from styleforge.files import MACHINE
 from styleforge.painters import NetworkPainter
 from styleforge.recipe import Recipe, StylizeRecipe, load_recipe
-from styleforge.weights import Weights
 from tests.batch.conftest import contents, write_photos
 from tests.cli.conftest import Command, Result
 from tests.cli.test_models import TINY_TEXTURE, model_folder, write_model
@@ -36,13 +35,10 @@ def home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def batch(
-    folder: Path, command: Command, weights: Weights, monkeypatch: pytest.MonkeyPatch
-) -> Command:
+def batch(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """``batch("photos", "-o", "out")``; there are photos/, s.png and m.safetensors."""
     write_photos(folder / "photos", 3)
     write_model(folder / "m.safetensors")
-    monkeypatch.setattr(painters_module, "load_weights", lambda _source: weights)
     monkeypatch.setattr(os, "_exit", sys.exit)  # the tests go on
     return lambda *arguments: command("batch", *arguments)
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-import styleforge.weights
 from styleforge import normalization
 from styleforge.layers import CONVOLUTIONS
 from styleforge.weights import Weights
@@ -25,10 +24,7 @@ def photographs(folder: Path) -> Path:
 
 
 @pytest.fixture
-def calibrate(
-    command: Command, photographs: Path, weights: Weights, monkeypatch: pytest.MonkeyPatch
-) -> Command:
-    monkeypatch.setattr(styleforge.weights, "load_weights", lambda _: weights)
+def calibrate(command: Command, photographs: Path) -> Command:
     return lambda *options: command("calibrate", photographs, *options)
 
 

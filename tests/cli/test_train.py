@@ -23,7 +23,6 @@ from styleforge.training.folder import TrainingFolder
 from styleforge.training.preset import load_training_preset, training_presets
 from styleforge.training.trainer import Trainer
 from styleforge.training.training import TrainingProgress
-from styleforge.weights import Weights
 from tests.cli.conftest import Command
 from tests.cli.test_models import TINY, TINY_TEXTURE, write_model
 from tests.pictures import noise, opened
@@ -48,11 +47,8 @@ KEPT = Path("m.training")
 
 
 @pytest.fixture
-def bare(
-    folder: Path, command: Command, weights: Weights, monkeypatch: pytest.MonkeyPatch
-) -> Command:
+def bare(folder: Path, command: Command) -> Command:
     """``bare(...)``: styleforge train, with t.yaml, x.yaml (a texture's) and photos/ in place."""
-    monkeypatch.setattr(training_job, "load_weights", lambda _: weights)
     (folder / "t.yaml").write_text(PRESET)
     (folder / "x.yaml").write_text(TEXTURE)
     below = folder / "photos" / "below"
