@@ -17,7 +17,7 @@ from styleforge.models import ModelInfo, save_model
 from styleforge.output import encode_image
 from styleforge.training.photographs import OWN
 
-FORMAT = 1
+FORMAT = 2
 
 
 class TrainingFolder:
@@ -42,11 +42,15 @@ class TrainingFolder:
             raise UsageError(f"nothing to resume: {self.checkpoint} does not exist")
         try:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            newer = state["format"] > FORMAT
+            newer, older = state["format"] > FORMAT, state["format"] < FORMAT
         except Exception as error:  # torch raises many kinds for a damaged file
             raise UsageError(f"{self.checkpoint} is damaged; start anew with --force") from error
         if newer:
             raise UsageError(f"{self.checkpoint} was made by a newer styleforge; upgrade it")
+        if older:
+            raise UsageError(
+                f"{self.checkpoint} was made by an older styleforge; start anew with --force"
+            )
         return dict(state)
 
     def save_best(self, info: ModelInfo, network: nn.Module) -> None:

@@ -32,8 +32,8 @@ ENOUGH = 200
 """A few hundred photographs are enough: a crop is hardly ever seen twice."""
 
 MAX_ZOOM = 4.0
-"""A crop's side is between a quarter and the whole of the photo's shorter side: a network that
-has only seen whole scenes made small would leave the smooth parts of large photos plain."""
+"""A crop's side is between a quarter and the whole of the photo's shorter side, so
+that a network also learns from what the smooth parts of large photos look like."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from styleforge.cli.training_job import TrainingRequest, _Record
 from styleforge.images import load_image
 from styleforge.models import load_info, load_model
 from styleforge.networks.settings import TextureSettings
-from styleforge.training.folder import TrainingFolder
+from styleforge.training.folder import FORMAT, TrainingFolder
 from styleforge.training.preset import load_training_preset, training_presets
 from styleforge.training.trainer import Trainer
 from styleforge.training.training import TrainingProgress
@@ -319,7 +319,7 @@ def test_a_checkpoint_that_is_missing_or_damaged(folder: Path, train: Command) -
     (KEPT / "last.pt").write_bytes(b"junk")
     done = train("--resume", "-q")
     assert done.err == "Error: m.training/last.pt is damaged; start anew with --force\n"
-    torch.save({"format": 2}, KEPT / "last.pt")
+    torch.save({"format": FORMAT + 1}, KEPT / "last.pt")
     done = train("--resume", "-q")
     assert done.err == "Error: m.training/last.pt was made by a newer styleforge; upgrade it\n"
     assert done.code == 2

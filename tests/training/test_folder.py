@@ -111,6 +111,16 @@ def test_a_checkpoint_of_a_newer_version(folder: TrainingFolder) -> None:
     assert str(caught.value) == f"{folder.checkpoint} was made by a newer styleforge; upgrade it"
 
 
+def test_a_checkpoint_of_an_older_version(folder: TrainingFolder) -> None:
+    folder.checkpoint.write_bytes(saved({"format": FORMAT - 1}))
+    with pytest.raises(UsageError) as caught:
+        folder.load_checkpoint()
+    assert (
+        str(caught.value)
+        == f"{folder.checkpoint} was made by an older styleforge; start anew with --force"
+    )
+
+
 def test_no_checkpoint(folder: TrainingFolder) -> None:
     with pytest.raises(UsageError) as caught:
         folder.load_checkpoint()
