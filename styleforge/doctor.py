@@ -157,7 +157,7 @@ def suitable() -> Findings:
     from styleforge.estimate import available_memory, estimate, measured_speed
     from styleforge.loss_network import loss_network
     from styleforge.presets import DEFAULT_PRESET, load_preset
-    from styleforge.transfer import plan
+    from styleforge.schedule import plan
     from styleforge.weights import load_weights
 
     picked = pick_device()

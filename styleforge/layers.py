@@ -33,6 +33,11 @@ def stride(layer: str) -> int:
     return 1 << poolings
 
 
+def filters(layer: str) -> int:
+    """Channels of a layer's features."""
+    return CONVOLUTIONS[f"conv{layer[4]}_1"]
+
+
 def reach(layer: str) -> int:
     """How many pixels beyond its own a layer's features depend on, at most, on any side."""
     pixels = 0

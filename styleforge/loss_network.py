@@ -13,11 +13,11 @@ from styleforge.weights import Weights
 
 
 def loss_network(weights: Weights, preset: Losses, *, dtype: torch.dtype = torch.float32) -> VGG19:
-    """The network with all layers that the preset's content and style losses read."""
+    """The network with all layers that the preset's losses read."""
     network = preset.network
     if network.normalized:
         weights = normalized_weights(weights, pooling=network.pooling, padding=network.padding)
-    layers = [*preset.content_weights, *preset.style_weights]
+    layers = preset.read_layers
     return VGG19(weights, layers, pooling=network.pooling, padding=network.padding, dtype=dtype)
 
 

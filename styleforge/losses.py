@@ -1,4 +1,4 @@
-"""The losses of Gatys, Ecker and Bethge (2016) and the objective that weighs them.
+"""The losses of Gatys, Ecker and Bethge (2016) and of Kolkin et al. (2022), and their objective.
 
 Conventions: every loss is a mean, so weights do not depend on the image's size. For features F
 of layer l with N_l channels and M_l = H_l W_l positions, and targets P (features), A (Gram):
@@ -7,7 +7,9 @@ of layer l with N_l channels and M_l = H_l W_l positions, and targets P (feature
     G         = F F^T / M_l
     E_l       = 1/4 mean((G - A)^2)     the paper's 1 / (4 N_l^2 M_l^2) sum (G - A)^2
                 or of another statistic than G (statistics.py)
-    L         = alpha sum_l v_l L_content,l + beta sum_l w_l E_l + tv L_tv
+    L_nn      = 1/2 mean((A F - T)^2) / v     T_i: the painting's features where they are most
+                like those of place i (neighbors.py), v: their variance, A: averaged to cells
+    L         = alpha sum_l v_l L_content,l + beta sum_l w_l E_l + nu sum_l u_l L_nn,l + tv L_tv
 
 All functions take any device and floating-point type and accumulate in float32 or better.
 """
@@ -19,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -120,8 +123,30 @@ GRAM = Moments(_guided_scatter, lambda gram: gram, strength=0.25)
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
     """1/2 mean((F - P)^2), a scalar (Gatys et al. 2016, equation 1, as a mean)."""
-    difference = at_least_float32(features) - at_least_float32(target)
-    return 0.5 * difference.square().mean()
+    return half_squared_distance(features, target) / target.numel()
+
+
+class _HalfSquaredDistance(torch.autograd.Function):
+    """1/2 sum((F - P)^2) for a constant P, whose gradient is the difference that it took anyway."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, target: Tensor) -> Tensor:
+        difference = at_least_float32(features) - at_least_float32(target)
+        ctx.save_for_backward(difference)
+        ctx.dtype = features.dtype
+        return 0.5 * difference.square().sum()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+        (difference,) = ctx.saved_tensors
+        return (upstream * difference).to(ctx.dtype), None
+
+
+def half_squared_distance(features: Tensor, target: Tensor) -> Tensor:
+    """1/2 sum((F - P)^2) for a constant P, a scalar."""
+    result: Tensor = _HalfSquaredDistance.apply(features, target)
+    return result
 
 
 def style_loss(
@@ -139,6 +164,40 @@ def style_loss(
     return statistic.loss(statistic(features, channels), target, shares)
 
 
+class NeighborTarget(NamedTuple):
+    """T of a layer: what the most similar places of the style images look like there.
+
+    ``rows`` (K, N) are features of style images, ``places`` (H, W) say which of them goes where.
+    Features are averaged over ``cell`` x ``cell`` positions before they are compared;
+    ``variance`` is that of the style images' own features, averaged over channels, a scalar.
+    """
+
+    rows: Tensor
+    places: Tensor
+    cell: int
+    variance: Tensor
+
+    @property
+    def features(self) -> Tensor:
+        """T (1, N, H, W), in channels last."""
+        return F.embedding(self.places, self.rows).permute(2, 0, 1)[None]
+
+
+def neighbor_loss(features: Tensor, target: NeighborTarget) -> Tensor:
+    """L_nn = 1/2 mean((A F - T)^2) / v, a scalar: the content loss of another content.
+
+    Kolkin et al. (2022, equation 3) take cosines, which do not know how strong features are: black
+    and white come out too strong. Divided by the variance it is about 1 for what has nothing in
+    common with the style, and does not depend on the layer.
+    """
+    return content_loss(averaged(features, target.cell), target.features) / target.variance
+
+
+def averaged(features: Tensor, cell: int) -> Tensor:
+    """A F: means of ``cell`` x ``cell`` positions of (B, N, H, W); what is left over is cut off."""
+    return features if cell == 1 else F.avg_pool2d(at_least_float32(features), cell)
+
+
 def total_variation(image: Tensor) -> Tensor:
     """mean(dx^2) + mean(dy^2) of an image (B, 3, H, W), a scalar.
 
@@ -151,7 +210,10 @@ def total_variation(image: Tensor) -> Tensor:
 
 
 class Loss(NamedTuple):
-    """The weighted terms of the objective, scalars: total = content + style + tv."""
+    """The weighted terms of the objective, scalars: total = content + style + tv.
+
+    ``style`` is of statistics and of neighbors together.
+    """
 
     total: Tensor
     content: Tensor
@@ -161,12 +223,14 @@ class Loss(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """L(image) = alpha L_content + beta sum_l w_l E_l + tv L_tv, against fixed targets.
+    """L(image) = alpha L_content + beta sum_l w_l E_l + nu sum_l u_l L_nn,l + tv L_tv.
+
+    Against fixed targets.
 
     ``extract`` maps an image to features by layer name. ``content_targets`` are features,
     ``style_targets`` Gram matrices, or what else ``statistic`` gives; ``content_weights`` and
-    ``style_weights`` already hold alpha and beta times the weight of each layer. Layers with
-    ``guidance`` have a target for each region.
+    ``style_weights`` already hold alpha and beta times the weight of each layer, and
+    ``neighbor_weights`` nu. Layers with ``guidance`` have a target for each region.
     """
 
     extract: Callable[[Tensor], Features]
@@ -177,6 +241,8 @@ class Objective:
     tv_weight: float = 0.0
     statistic: Statistic = GRAM
     guidance: Mapping[str, Guidance] = field(default_factory=dict)
+    neighbor_targets: Mapping[str, NeighborTarget] = field(default_factory=dict)
+    neighbor_weights: LayerWeights = field(default_factory=dict)
 
     def __call__(self, image: Tensor) -> Loss:
         features = self.extract(image)
@@ -194,6 +260,13 @@ class Objective:
                 for layer, weight in self.style_weights.items()
             ),
             start=zero,
+        )
+        style = sum(
+            (
+                weight * neighbor_loss(features[layer], self.neighbor_targets[layer])
+                for layer, weight in self.neighbor_weights.items()
+            ),
+            start=style,
         )
         tv = self.tv_weight * total_variation(image) if self.tv_weight else zero
         return Loss(content + style + tv, content, style, tv)

@@ -27,8 +27,9 @@ from styleforge.optimize.scales import Scale
 from styleforge.output import Depth
 from styleforge.presets import Preset
 from styleforge.recipe import Before, Input, Recipe, StylizeRecipe, versions
+from styleforge.schedule import plan
 from styleforge.stylize import Stylizer
-from styleforge.transfer import Studio, plan
+from styleforge.transfer import Studio
 from styleforge.weights import load_weights
 
 _PROBE_SIDE = 512

@@ -73,6 +73,30 @@ class Style(StyleLayers):
     statistic: StatisticName = "gram"
 
 
+NEIGHBOR_LAYERS = ("conv1_2", "conv2_2", "conv3_1", "conv3_3", "conv4_1")
+
+
+class Neighbors(Section):
+    """nu, the weight of the loss against the painting's most similar places, and each layer's u_l.
+
+    Up to a size of ``hypercolumns`` pixels a place is matched by all layers together; the final
+    size, and those between, take ``rounds`` in which each layer finds its own neighbors, anew in
+    every round. Matched is the photo with a share ``mix`` of the picture so far, and a share
+    ``sketch`` of a pastiche by Gram matrices, which brings the painting's large shapes.
+    ``rotations``: the painting is also there turned by 90, 180 and 270 degrees.
+    """
+
+    weight: Weight = 0.0
+    layers: Layers = Field(
+        default_factory=lambda: dict.fromkeys(NEIGHBOR_LAYERS, 0.1), min_length=1
+    )
+    hypercolumns: Whole = Field(default=256, ge=32)
+    rounds: Whole = Field(default=4, ge=1)
+    mix: Number = Field(default=0.25, ge=0, le=1)
+    sketch: Number = Field(default=0.0, ge=0, le=1)
+    rotations: bool = True
+
+
 class Losses(Section):
     """What every preset says: the network, and the weights of the objective's terms."""
 
@@ -85,13 +109,13 @@ class Losses(Section):
 
     @model_validator(mode="after")
     def _something_to_match(self) -> Self:
-        if self.content.alpha == 0 and self.style.beta == 0:
+        if not self.read_layers:
             raise ValueError("content.alpha and style.beta are both 0: nothing to optimize for")
         return self
 
     @model_validator(mode="after")
     def _each_layer_once(self) -> Self:
-        for table in (self.content.layers, self.style.layers):
+        for table in self._tables:
             read = [self.network.layer(name) for name in table]
             for name in table:
                 if read.count(self.network.layer(name)) > 1:
@@ -101,18 +125,26 @@ class Losses(Section):
     @property
     def content_weights(self) -> dict[str, float]:
         """Alpha v_l by the layers of the network."""
-        return {
-            self.network.layer(name): self.content.alpha * weight
-            for name, weight in self.content.layers.items()
-        }
+        return self._by_layer(self.content.layers, self.content.alpha)
 
     @property
     def style_weights(self) -> dict[str, float]:
         """Beta w_l by the layers of the network."""
-        return {
-            self.network.layer(name): self.style.beta * weight
-            for name, weight in self.style.layers.items()
-        }
+        return self._by_layer(self.style.layers, self.style.beta)
+
+    @property
+    def read_layers(self) -> list[str]:
+        """The layers of the network that any of the losses looks at."""
+        return list(dict.fromkeys([*self.content_weights, *self.style_weights]))
+
+    @property
+    def _tables(self) -> list[Mapping[str, float]]:
+        return [self.content.layers, self.style.layers]
+
+    def _by_layer(self, table: Mapping[str, float], factor: float) -> dict[str, float]:
+        """A table's weights by the layers of the network, without those that are nothing."""
+        weights = {self.network.layer(name): factor * weight for name, weight in table.items()}
+        return {layer: weight for layer, weight in weights.items() if weight}
 
     def to_yaml(self) -> str:
         """The whole preset as YAML, every setting spelled out."""
@@ -147,15 +179,54 @@ class Preset(Losses):
     """All settings of a transfer. ``size`` is the longest side in pixels; 0: the photo's own.
 
     ``colors``: the style image's, or its colors matched to the content image's first, or only its
-    luminance is matched and the content image keeps its colors.
+    luminance is matched and the content image keeps its colors. ``strength`` s from 0, the photo
+    stays, to 1, the painting takes over: alpha counts 2 (1 - s), beta and nu 2 s, a sketch 2 s - 1.
     """
 
     style: Style = Style()
+    neighbors: Neighbors = Neighbors()
+    strength: Number = Field(default=0.5, ge=0, le=1)
     optimizer: Optimizer = Optimizer()
     scales: Scales | None = Scales()
     init: str = "content"
     colors: Literal["style", "content", "luminance"] = "style"
     size: Whole = Field(default=512, ge=0, le=32768)
+
+    @property
+    def content_weights(self) -> dict[str, float]:
+        """Alpha v_l by the layers of the network, as the strength leaves it."""
+        return self._by_layer(self.content.layers, 2 * (1 - self.strength) * self.content.alpha)
+
+    @property
+    def style_weights(self) -> dict[str, float]:
+        """Beta w_l by the layers of the network, as the strength leaves it."""
+        return self._by_layer(self.style.layers, 2 * self.strength * self.style.beta)
+
+    @property
+    def neighbor_weights(self) -> dict[str, float]:
+        """Nu u_l by the layers of the network, as the strength leaves it."""
+        nu = 2 * self.strength * self.neighbors.weight
+        return self._by_layer(self.neighbors.layers, nu)
+
+    @property
+    def read_layers(self) -> list[str]:
+        """The layers of the network that any of the losses looks at."""
+        return list(dict.fromkeys([*super().read_layers, *self.neighbor_weights]))
+
+    @property
+    def sketch(self) -> float:
+        """The sketch's share of what is matched, as the strength leaves it."""
+        return max(0.0, 2 * self.strength - 1) * self.neighbors.sketch
+
+    @model_validator(mode="after")
+    def _something_to_sketch_with(self) -> Self:
+        if self.neighbors.weight and self.neighbors.sketch and not self.style.beta:
+            raise ValueError("neighbors.sketch needs a style.beta above 0, or should be 0")
+        return self
+
+    @property
+    def _tables(self) -> list[Mapping[str, float]]:
+        return [*super()._tables, self.neighbors.layers]
 
 
 Kind = TypeVar("Kind", bound=Losses)

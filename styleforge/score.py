@@ -25,9 +25,9 @@ from styleforge.images import resize
 from styleforge.layers import rectified
 from styleforge.losses import gram_matrix
 from styleforge.presets import Preset
+from styleforge.schedule import plan
 from styleforge.similarity import structural_similarity
 from styleforge.styles import style_size
-from styleforge.transfer import plan
 from styleforge.vgg import VGG19
 from styleforge.weights import Weights
 

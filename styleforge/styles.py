@@ -25,11 +25,16 @@ Targets = Mapping[str, Tensor]
 
 
 class StyleImage(NamedTuple):
-    """An image (1, 3, H, W), sRGB in [0, 1], its weight, and its layers; without, all of them."""
+    """An image (1, 3, H, W), sRGB in [0, 1], and its weight among others.
+
+    ``layers`` are those that it goes to; none: all of them. ``mask`` (1, 1, H, W) in [0, 1], of
+    the image's shape, is white where the style may be taken from.
+    """
 
     image: Tensor
     weight: float = 1.0
     layers: Sequence[str] = ()
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class StyleTargets:
         return targets, places
 
     def _numbers(self) -> dict[str, list[int]]:
-        return styles_by_layer([style.layers for style in self.styles], self.preset)
+        numbers = styles_by_layer([style.layers for style in self.styles], self.preset)
+        return {layer: numbers[layer] for layer in self.preset.style_weights}
 
     def _weights(self, numbers: Sequence[int]) -> list[float]:
         return [self.styles[k].weight for k in numbers]
@@ -77,16 +83,31 @@ class StyleTargets:
         longest = max(_size(photo))
         if longest in self._known:
             return self._known[longest]
-        found = [self._statistics(style.image, photo) for style in self.styles]
+        found = [self._statistics(style, photo) for style in self.styles]
         if self.preset.colors == "style":
             self._known[longest] = found
         return found
 
-    def _statistics(self, image: Tensor, photo: Tensor) -> Targets:
-        size = style_size(_size(image), max(_size(photo)), self.preset.style.scale)
-        painting = recolored(resize(image, size).to(photo), photo, self.preset.colors)
-        layers, tiling = self.preset.style_weights, self.tiling(size)
-        return style_statistics(self.network, painting, layers, tiling, statistic=self.statistic)
+    def _statistics(self, style: StyleImage, photo: Tensor) -> Targets:
+        painting, mask = sized(style, photo, self.preset)
+        layers = list(self.preset.style_weights)
+        places = {layer: guidance(mask, layer) for layer in layers} if mask is not None else {}
+        return style_statistics(
+            self.network,
+            painting,
+            layers,
+            self.tiling(_size(painting)),
+            statistic=self.statistic,
+            guidance=places,
+        )
+
+
+def sized(style: StyleImage, photo: Tensor, preset: Preset) -> tuple[Tensor, Tensor | None]:
+    """A style image for a picture as large as this photo, in the wanted colors, and its mask."""
+    size = style_size(_size(style.image), max(_size(photo)), preset.style.scale)
+    painting = recolored(resize(style.image, size).to(photo), photo, preset.colors)
+    mask = None if style.mask is None else resize(style.mask, size).clamp(0, 1).to(photo)
+    return painting, mask
 
 
 def recolored(painting: Tensor, photo: Tensor, wanted: str) -> Tensor:

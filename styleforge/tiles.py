@@ -27,6 +27,8 @@ from styleforge.losses import (
     Moments,
     Objective,
     Statistic,
+    averaged,
+    half_squared_distance,
     total_variation,
 )
 
@@ -113,18 +115,21 @@ def style_statistics(
     image: Tensor,
     layers: Iterable[str],
     tiling: Tiling | None,
+    *,
     statistic: Statistic = GRAM,
+    guidance: Mapping[str, Guidance] | None = None,
 ) -> dict[str, Tensor]:
     """G of the features of (1, 3, H, W) at each layer, ``{layer: (1, N, N)}``, or what else it is.
 
-    In tiles only of a statistic that follows from moments.
+    With ``guidance``, of one region. In tiles only of a statistic that follows from moments.
     """
-    layers = list(layers)
+    layers, guidance = list(layers), guidance or {}
     if tiling is None:
         features = extract(image)
-        return {layer: statistic(features[layer]) for layer in layers}
+        channels = {layer: place.channels for layer, place in guidance.items()}
+        return {layer: statistic(features[layer], channels.get(layer)) for layer in layers}
     assert isinstance(statistic, Moments)
-    sums = _sums(extract, image, layers, tiling=tiling, moments=statistic, guidance={})
+    sums = _sums(extract, image, layers, tiling=tiling, moments=statistic, guidance=guidance)
     return {layer: statistic.of_means(sums[layer] / _positions(image, layer)) for layer in layers}
 
 
@@ -135,7 +140,7 @@ def whole_features(
     """Features of (1, 3, H, W) at each layer, put together from tiles."""
     layers = list(layers)
     whole: dict[str, Tensor] = {}
-    for tile in _tiles(tiling, image):
+    for tile in tiles(tiling, image):
         features = extract(tile.outer.cut(image))
         for layer in layers:
             own = tile.own(features[layer], stride(layer))
@@ -170,19 +175,24 @@ class TiledObjective:
                 pixels = tile.outer.cut(image).detach().clone().requires_grad_()
                 features = self.objective.extract(pixels)
                 own_content = self._content(features, tile, image)
+                own_neighbors = self._neighbors(features, tile, image)
                 own_style = image.new_zeros(())
                 for layer, derivative in derivatives.items():
                     guidance = self.objective.guidance.get(layer)
                     own = _own_sums(tile, layer, features[layer], self._moments, guidance)
                     own_style = own_style + (own * derivative).sum()
-                (own_gradient,) = torch.autograd.grad(own_content + own_style, pixels)
+                own_total = own_content + own_neighbors + own_style
+                (own_gradient,) = torch.autograd.grad(own_total, pixels)
             content += own_content.detach()
+            style += own_neighbors.detach()
             tile.outer.cut(gradient).add_(own_gradient)
         return content, style, gradient
 
     def _style(self, image: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """The style loss, and its derivative by the sums over positions at each layer."""
         objective = self.objective
+        if not objective.style_weights:
+            return image.new_zeros(()), {}
         sums = _sums(
             objective.extract,
             image,
@@ -219,10 +229,21 @@ class TiledObjective:
         """The tile's share of the content loss."""
         loss = image.new_zeros(())
         for layer, weight in self.objective.content_weights.items():
-            target = self.objective.content_targets[layer]
-            own = tile.own(features[layer], stride(layer))
-            difference = own - tile.place(stride(layer)).cut(target)
-            loss = loss + weight * 0.5 * difference.square().sum() / target.numel()
+            target, step = self.objective.content_targets[layer], stride(layer)
+            own, part = tile.own(features[layer], step), tile.place(step).cut(target)
+            loss = loss + weight * half_squared_distance(own, part) / target.numel()
+        return loss
+
+    def _neighbors(self, features: Features, tile: Tile, image: Tensor) -> Tensor:
+        """The tile's share of the loss against the style's most similar places."""
+        loss = image.new_zeros(())
+        for layer, weight in self.objective.neighbor_weights.items():
+            target, step = self.objective.neighbor_targets[layer], stride(layer)
+            own = averaged(tile.own(features[layer], step), target.cell)
+            places = tile.place(step * target.cell).cut(target.places)
+            numbers = target.places.numel() * own.shape[1]
+            share = half_squared_distance(own, target._replace(places=places).features)
+            loss = loss + weight * share / (numbers * target.variance)
         return loss
 
 
@@ -252,7 +273,7 @@ def _sums(
 ) -> dict[str, Tensor]:
     """What a statistic sums, over all positions of the image's features at each layer."""
     sums: dict[str, Tensor] = {}
-    for tile in _tiles(tiling, image):
+    for tile in tiles(tiling, image):
         features = extract(tile.outer.cut(image))
         for layer in layers:
             own = _own_sums(tile, layer, features[layer], moments, guidance.get(layer))
@@ -270,7 +291,8 @@ def _own_sums(
     return moments.sums(tile.own(features, step), own_channels)
 
 
-def _tiles(tiling: Tiling | None, image: Tensor) -> Iterator[Tile]:
+def tiles(tiling: Tiling | None, image: Tensor) -> Iterator[Tile]:
+    """Those of (1, 3, H, W); without a tiling, all of it as one."""
     height, width = image.shape[2:]
     if tiling is None:
         return iter([Tile(Box(0, 0, height, width), Box(0, 0, height, width))])

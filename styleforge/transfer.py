@@ -9,25 +9,27 @@ pastiche = run.image()
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from styleforge.colors import Colors, colors, keep_colors, luminance, match_colors
 from styleforge.devices import Precision, out_of_memory_as_error
-from styleforge.errors import OutOfMemoryError, UsageError
+from styleforge.errors import OutOfMemoryError
 from styleforge.estimate import peak_memory, tiling_within
 from styleforge.guidance import check_masks, composite
-from styleforge.images import MIN_SIDE, fit_size, resize
+from styleforge.images import fit_size, resize
 from styleforge.loss_network import loss_network
-from styleforge.losses import Objective
+from styleforge.losses import NeighborTarget, Objective
+from styleforge.matching import Sources, StyleNeighbors
 from styleforge.optimize.evaluation import LossValues
 from styleforge.optimize.minimize import Carried, Iterate, minimize
-from styleforge.optimize.scales import Scale, plan_scales, refine
+from styleforge.optimize.scales import Scale, Stage, refine
 from styleforge.presets import Preset
+from styleforge.schedule import check_shape, plan
 from styleforge.statistics import sorting_bytes, statistic_named
 from styleforge.styles import StyleImage, StyleTargets, shares, styles_by_layer
 from styleforge.tiles import TiledObjective, Tiling, whole_features
@@ -38,8 +40,6 @@ NOISE = 0.02
 
 Like the authors' own code, it is faint: loud noise is still there after hundreds of steps.
 """
-
-MAX_ASPECT = 16
 
 Styles = Sequence[StyleImage | tuple[Tensor, float]]
 
@@ -101,12 +101,14 @@ class Studio:
         """Where the network's weights came from; it has its own copy."""
         self._memory = memory
         self._targets = self._style_targets()
+        self.neighbors = self._style_neighbors()
 
     def with_styles(self, styles: Styles) -> Studio:
         """One for other style images, all else equal; they share the network."""
         other = copy.copy(self)
         other.styles = _checked(styles, self.preset)
         other._targets = other._style_targets()
+        other.neighbors = other._style_neighbors()
         return other
 
     def transfer(
@@ -156,17 +158,26 @@ class Studio:
         return self.tiling(size) != tiling
 
     @torch.no_grad()
-    def objective(self, photo: Tensor, masks: Sequence[Tensor] = ()) -> Objective | TiledObjective:
-        """The preset's objective for a photo at the size of a scale, in tiles where it must be."""
-        preset = self.preset
+    def objective(
+        self,
+        photo: Tensor,
+        masks: Sequence[Tensor] = (),
+        neighbors: Mapping[str, NeighborTarget] | None = None,
+    ) -> Objective | TiledObjective:
+        """The preset's objective for a photo at the size of a scale, in tiles where it must be.
+
+        ``neighbors`` are what the picture is held against beside the statistics.
+        """
+        preset, neighbors = self.preset, neighbors or {}
         photo = photo.to(self.device)
         tiling = self.tiling(_size(photo))
         targets = self._targets
         style, guidance = (
             targets.in_regions(photo, masks) if masks else (targets.everywhere(photo), {})
         )
+        layers = [*preset.content_weights, *preset.style_weights, *neighbors]
         objective = Objective(
-            self.network,
+            partial(self.network, layers=layers),
             content_targets=whole_features(self.network, photo, preset.content_weights, tiling),
             content_weights=preset.content_weights,
             style_targets=style,
@@ -174,6 +185,8 @@ class Studio:
             tv_weight=preset.tv,
             statistic=targets.statistic,
             guidance=guidance,
+            neighbor_targets=neighbors,
+            neighbor_weights=preset.neighbor_weights if neighbors else {},
         )
         return objective if tiling is None else TiledObjective(objective, tiling)
 
@@ -189,6 +202,9 @@ class Studio:
         preset = self.preset
         statistic = statistic_named(preset.style.statistic, seed=preset.seed)
         return StyleTargets(self.network, preset, self.styles, statistic, self.tiling)
+
+    def _style_neighbors(self) -> StyleNeighbors:
+        return StyleNeighbors(self.network, self.preset, self.styles, self.tiling)
 
 
 class StyleTransfer:
@@ -209,6 +225,9 @@ class StyleTransfer:
         self._init = _grey(init) if grey and init is not None else init
         self._carried = Carried()
         self._reached: _Reached | None = None
+        self._sketch: Tensor | None = None
+        self.sources: Sources | None = None
+        """Where the style images' strokes came from, once neighbors have been matched."""
 
     def __iter__(self) -> Iterator[Progress]:
         evaluations = 0
@@ -219,7 +238,7 @@ class StyleTransfer:
 
     def image(self) -> Tensor:
         """The pastiche so far, (1, 3, H, W) in [0, 1] on the CPU, always at the final size."""
-        image = self._start(self.scales[-1])
+        image = self._image(self.scales[-1])
         photo = resize(self._photo, self.scales[-1].size)
         if self.studio.preset.colors == "luminance":
             image = keep_colors(image, photo)
@@ -248,10 +267,13 @@ class StyleTransfer:
     def _optimize(self, scale: Scale) -> Iterator[Iterate]:
         studio = self.studio
         with out_of_memory_as_error(scale.size):
+            if self._reached is not None and self._reached.scale.stage is not scale.stage:
+                self._carried = Carried()
             start = self._start(scale).to(studio.device)
             initial = self._initial(scale)
+            photo = resize(self._content, scale.size).to(studio.device)
             for iterate in minimize(
-                studio.objective(resize(self._content, scale.size), self._masks),
+                studio.objective(photo, self._masks, self._neighbors(scale, photo, start)),
                 start,
                 optimizer=studio.preset.optimizer.name,
                 steps=scale.steps,
@@ -261,19 +283,55 @@ class StyleTransfer:
                 self._reached = _Reached(scale, initial, iterate)
                 yield iterate
 
+    def _neighbors(
+        self, scale: Scale, photo: Tensor, start: Tensor
+    ) -> Mapping[str, NeighborTarget]:
+        """What of the styles is most like the picture at the start of a scale."""
+        neighbors = self.studio.neighbors
+        if scale.stage is Stage.HYPERCOLUMNS:
+            query = self._query(scale, photo)
+            targets, self.sources = neighbors.of_hypercolumns(query, photo, self._masks)
+            return targets
+        if scale.stage is Stage.LAYERS:
+            assert self.sources is not None, "hypercolumns come before layers"
+            return neighbors.of_layers(start, photo, self.sources.style)
+        return {}
+
+    def _query(self, scale: Scale, photo: Tensor) -> Tensor:
+        """What is matched: the photo and the sketch, mixed, and some of the picture so far."""
+        query = photo
+        if self._sketch is not None:
+            sketch = resize(self._sketch, scale.size).to(photo)
+            query = torch.lerp(photo, sketch, self.studio.preset.sketch)
+        if self._reached is None or self._reached.scale.stage is Stage.STATISTICS:
+            return query
+        so_far = self._refined(scale, self._reached, detail=1.0).to(photo)
+        return torch.lerp(query, so_far, self.studio.preset.neighbors.mix)
+
     def _start(self, scale: Scale) -> Tensor:
-        """What is known so far at this scale, on the CPU: the last result, refined if coarser."""
-        initial = self._initial(scale)
+        """What a scale starts from, on the CPU: the last result, enlarged, but for a sketch's."""
         if self._reached is None:
-            return initial
-        reached = self._reached.iterate.image().detach().cpu()
-        if self._reached.scale == scale:
-            return reached
-        preset = self.studio.preset
-        scales = preset.scales
-        noise = self._init is None and preset.init == "noise"
-        detail = 0.0 if noise or scales is None else scales.detail
-        return refine(reached, self._reached.initial, initial, detail=detail)
+            return self._initial(scale)
+        before = self._reached.scale
+        if before.stage is Stage.STATISTICS and scale.stage is not Stage.STATISTICS:
+            self._sketch = self._image(before)
+            return self._initial(scale)
+        return self._image(scale)
+
+    def _image(self, scale: Scale) -> Tensor:
+        """What is known so far, at the size of a scale, on the CPU."""
+        scales = self.studio.preset.scales
+        return self._refined(scale, self._reached, detail=scales.detail if scales else 0.0)
+
+    def _refined(self, scale: Scale, reached: _Reached | None, *, detail: float) -> Tensor:
+        if reached is None:
+            return self._initial(scale)
+        image = reached.iterate.image().detach().cpu()
+        if reached.scale.size == scale.size:
+            return image
+        if self._init is None and self.studio.preset.init == "noise":
+            detail = 0.0
+        return refine(image, reached.initial, self._initial(scale), detail=detail)
 
     def _initial(self, scale: Scale) -> Tensor:
         """Content, noise, recoloured content or the given image at this scale, on the CPU."""
@@ -298,47 +356,13 @@ class _Reached:
     iterate: Iterate
 
 
-def plan(content_size: tuple[int, int], preset: Preset) -> list[Scale]:
-    """The scales of a run on a content image of this (width, height).
-
-    Raises :class:`UsageError` for a strip, or where the result's shorter side would be under 32
-    pixels.
-    """
-    _check_shape("the content image", content_size)
-    final = fit_size(content_size, preset.size)
-    if min(final) < MIN_SIDE:
-        needed = math.ceil(MIN_SIDE * max(content_size) / min(content_size))
-        raise UsageError(
-            f"the content image is {content_size[0]} x {content_size[1]} pixels: at size "
-            f"{preset.size} its shorter side would have {min(final)}; use --size {needed} or more"
-        )
-    if preset.scales is None:
-        return [Scale(final, preset.optimizer.steps)]
-    return plan_scales(
-        final,
-        steps=preset.optimizer.steps,
-        start=preset.scales.start,
-        factor=preset.scales.factor,
-        coarse_steps=preset.scales.steps,
-    )
-
-
 def _checked(styles: Styles, preset: Preset) -> list[StyleImage]:
     """Raises :class:`UsageError` for a strip, and for layers that the preset has not."""
     checked = [StyleImage(*style) for style in styles]
     for style in checked:
-        _check_shape("a style image", _size(style.image))
+        check_shape("a style image", _size(style.image))
     styles_by_layer([style.layers for style in checked], preset)
     return checked
-
-
-def _check_shape(what: str, size: tuple[int, int]) -> None:
-    """A strip has too few positions across, or would be blown up to a huge image."""
-    if max(size) > MAX_ASPECT * min(size):
-        raise UsageError(
-            f"{what} is {size[0]} x {size[1]} pixels: its longer side may be at most "
-            f"{MAX_ASPECT} times its shorter; crop it"
-        )
 
 
 def _grey(image: Tensor) -> Tensor:

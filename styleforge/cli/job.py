@@ -22,8 +22,9 @@ from styleforge.optimize.scales import Scale
 from styleforge.output import Depth, check_output, encode_image, save_image
 from styleforge.presets import INITIAL_IMAGES, Preset
 from styleforge.recipe import Input, Recipe, versions
+from styleforge.schedule import plan
 from styleforge.styles import StyleImage, styles_by_layer
-from styleforge.transfer import Studio, StyleTransfer, plan
+from styleforge.transfer import Studio, StyleTransfer
 from styleforge.weights import Weights, load_weights
 
 STDOUT = "-"

@@ -25,7 +25,8 @@ from styleforge.optimize.scales import Scale
 from styleforge.output import FORMATS, check_output
 from styleforge.presets import INITIAL_IMAGES, Preset
 from styleforge.recipe import essence, load_recipe
-from styleforge.transfer import Studio, StyleTransfer, plan
+from styleforge.schedule import plan
+from styleforge.transfer import Studio, StyleTransfer
 from styleforge.variations import Variation, variations, varied_preset, varying
 from styleforge.weights import Weights, load_weights
 

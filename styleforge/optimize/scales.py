@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from torch import Tensor
 
 from styleforge.images import MIN_SIDE, fit_size, resize
+
+
+class Stage(Enum):
+    """What the style is at a scale.
+
+    Statistics alone; or the neighbors of whole hypercolumns, or of each layer by itself, which
+    go beside the statistics where a preset weighs both.
+    """
+
+    STATISTICS = "statistics"
+    HYPERCOLUMNS = "hypercolumns"
+    LAYERS = "layers"
 
 
 @dataclass(frozen=True)
@@ -15,6 +28,7 @@ class Scale:
 
     size: tuple[int, int]
     steps: int
+    stage: Stage = Stage.STATISTICS
 
     @property
     def longest(self) -> int:
