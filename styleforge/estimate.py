@@ -15,7 +15,7 @@ from styleforge.errors import OutOfMemoryError
 from styleforge.layers import CONVOLUTIONS, LAYERS, stride
 from styleforge.losses import gram_matrix
 from styleforge.optimize.lbfgs import HISTORY
-from styleforge.optimize.scales import Scale
+from styleforge.optimize.scales import Scale, Stage
 from styleforge.tiles import Tiling
 from styleforge.vgg import VGG19
 
@@ -25,8 +25,11 @@ _PROBE_SIDES = (128, 256, 512)
 A pixel of a large image takes less time: more of it goes by Winograd's algorithm, and better.
 """
 
-_TARGET_EVALUATIONS = 1.0
-"""Taking the targets costs two forward passes a scale, about one evaluation."""
+_TARGET_EVALUATIONS = {Stage.STATISTICS: 1.0, Stage.HYPERCOLUMNS: 6.0, Stage.LAYERS: 3.0}
+"""What taking a scale's targets costs, in evaluations.
+
+Statistics are two forward passes; finding neighbors is measured, with one painting.
+"""
 
 _WORKING_BYTES = 4 * 9 * 64
 """Full-size channels alive beside the saved features: gradients and copies (fitted)."""
@@ -74,7 +77,7 @@ def estimate(
         tiling = tiling_within(memory, network, _pixels(scale), device=device)
         looked_at = _pixels(scale) if tiling is None else tiling.cost(*scale.size)
         at_once = _pixels(scale) if tiling is None else min(_pixels(scale), tiling.largest)
-        evaluations = scale.steps + 1 + _TARGET_EVALUATIONS
+        evaluations = scale.steps + 1 + _TARGET_EVALUATIONS[scale.stage]
         seconds += speed(_probe_for(at_once)) * looked_at * evaluations
     largest = max(map(_pixels, scales))
     return Estimate(

@@ -13,6 +13,9 @@ from styleforge.images import Picture, fit_size
 from styleforge.layers import stride
 from styleforge.losses import Guidance
 
+LEAST_WHITE = 0.002
+"""Share of a style image that its mask has to leave: about what one deep feature looks at."""
+
 _LEAST = 1e-12
 """Mean square of a mask that a layer does not see at all; it gets no style."""
 
@@ -41,16 +44,51 @@ def check_masks(
         _check_mask(mask, name, size)
 
 
-def _check_mask(mask: Tensor, name: str, size: tuple[int, int]) -> None:
+def check_style_masks(
+    masks: Sequence[tuple[str, Tensor]],
+    *,
+    sizes: Sequence[tuple[int, int]],
+    statistic: str = "gram",
+) -> None:
+    """Raise :class:`UsageError` unless there are none, or a good one for each style, with names.
+
+    ``sizes`` are the style images' (width, height).
+    """
+    if not masks:
+        return
+    if len(masks) != len(sizes):
+        raise UsageError(
+            f"style masks and styles differ in number ({len(masks)} and {len(sizes)}): give one "
+            "for each style, in the same order; a white one leaves all of it"
+        )
+    if statistic == "sliced-wasserstein":
+        raise UsageError(f"masks do not go with the statistic {statistic}; use another statistic")
+    for (name, mask), size in zip(masks, sizes, strict=True):
+        _check_mask(mask, name, size, of="style image", white="where the style may be taken from")
+        if mask.mean() < LEAST_WHITE:
+            raise UsageError(
+                f"{name} leaves {100 * mask.mean():.2f} % of its style image, too little to take a "
+                f"style from; leave {100 * LEAST_WHITE:g} % or more"
+            )
+
+
+def _check_mask(
+    mask: Tensor,
+    name: str,
+    size: tuple[int, int],
+    *,
+    of: str = "content image",
+    white: str = "where the style goes",
+) -> None:
     """Raise :class:`UsageError` where it has not the shape of (width, height), or nothing white."""
     found = mask.shape[3], mask.shape[2]
     if any(abs(a - b) > 1 for a, b in zip(found, fit_size(size, max(found)), strict=True)):
         raise UsageError(
-            f"{name} is {found[0]} x {found[1]} pixels, which is not the shape of the content "
-            f"image ({size[0]} x {size[1]}); cut it the same way"
+            f"{name} is {found[0]} x {found[1]} pixels, which is not the shape of the {of} "
+            f"({size[0]} x {size[1]}); cut it the same way"
         )
     if mask.max() == 0:
-        raise UsageError(f"{name} is black everywhere: paint white where the style goes")
+        raise UsageError(f"{name} is black everywhere: paint white {white}")
 
 
 def mask_of(picture: Picture) -> Tensor:

@@ -54,8 +54,8 @@ class Before(NamedTuple):
 class Recipe:
     """Everything that determines a pastiche. ``settings`` is a whole preset, as in its YAML.
 
-    ``masks`` are one for each style, or none. In a sequence of frames ``init`` is the result
-    before, and ``init_photo`` the photo that it was made from: it moves with the scene.
+    ``masks`` and ``style_masks`` are one for each style, or none. In a sequence of frames
+    ``init`` is the result before, and ``init_photo`` the photo that it was made from: it moves with the scene.
     """
 
     preset: str
@@ -68,6 +68,7 @@ class Recipe:
     depth: Literal[8, 16]
     versions: dict[str, str]
     masks: list[Input] = field(default_factory=list)
+    style_masks: list[Input] = field(default_factory=list)
     init_photo: Input | None = None
     format: int = FORMAT
 
@@ -153,7 +154,8 @@ def parse_recipe(text: str, path: Path) -> AnyRecipe:
         if fields.get("kind") == STYLIZE:
             fields["model"] = Input(**fields["model"])
             return StylizeRecipe(**fields)
-        fields["styles"] = [Input(**style) for style in fields["styles"]]
+        for key in ("styles", "style_masks"):
+            fields[key] = [Input(**one) for one in fields.get(key, [])]
         for key in ("init", "init_photo"):
             fields[key] = Input(**fields[key]) if fields.get(key) else None
         return Recipe(**fields)

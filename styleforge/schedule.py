@@ -18,6 +18,9 @@ SKETCH_SIZES = (96, 256)
 SKETCH_STEPS = 2
 """Steps of a sketch for each one that the neighbors take at the same size."""
 
+OFFSETS = ((0, 0), (5, 3), (2, 6), (7, 1))
+"""Of the rounds, in turn: all different for squares of four and of eight pixels."""
+
 
 def plan(content_size: tuple[int, int], preset: Preset) -> list[Scale]:
     """The scales of a run on a content image of this (width, height), in the order they come in.
@@ -57,10 +60,10 @@ def _with_neighbors(scales: Sequence[Scale], preset: Preset) -> list[Scale]:
         Scale(scale.size, coarse, Stage.HYPERCOLUMNS) for scale in scales if scale.longest <= limit
     ]
     alone = [
-        Scale(scale.size, steps, Stage.LAYERS)
+        Scale(scale.size, steps, Stage.LAYERS, OFFSETS[number % len(OFFSETS)])
         for scale in scales
         if scale.longest > limit or scale is scales[-1]
-        for steps in _shared(preset.optimizer.steps, preset.neighbors.rounds)
+        for number, steps in enumerate(_shared(preset.optimizer.steps, preset.neighbors.rounds))
     ]
     return [*_sketch(together, preset), *together, *alone]
 

@@ -151,6 +151,16 @@ def styles_by_layer(chosen: Sequence[Sequence[str]], preset: Preset) -> dict[str
     return found
 
 
+def check_layers(chosen: Sequence[Sequence[str]], preset: Preset) -> None:
+    """Raise :class:`UsageError` where styles, by their own layers, do not go with the preset."""
+    styles_by_layer(chosen, preset)
+    if any(chosen) and preset.neighbor_weights:
+        raise UsageError(
+            "layers for each style are for Gram matrices, and this preset also takes neighbors, "
+            "whose layers belong together; use --preset gram, or --neighbors 0"
+        )
+
+
 def _check_layer(layer: str, preset: Preset) -> None:
     if layer not in LAYERS:
         raise UsageError(f"{layer}: unknown layer{suggestion(layer, LAYERS)}")

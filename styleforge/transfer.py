@@ -9,21 +9,22 @@ pastiche = run.image()
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from styleforge.colors import Colors, colors, keep_colors, luminance, match_colors
 from styleforge.devices import Precision, out_of_memory_as_error
 from styleforge.errors import OutOfMemoryError
 from styleforge.estimate import peak_memory, tiling_within
-from styleforge.guidance import check_masks, composite
+from styleforge.guidance import check_masks, check_style_masks, composite
 from styleforge.images import fit_size, resize
 from styleforge.loss_network import loss_network
-from styleforge.losses import NeighborTarget, Objective
+from styleforge.losses import Loss, NeighborTarget, Objective
 from styleforge.matching import Sources, StyleNeighbors
 from styleforge.optimize.evaluation import LossValues
 from styleforge.optimize.minimize import Carried, Iterate, minimize
@@ -31,7 +32,7 @@ from styleforge.optimize.scales import Scale, Stage, refine
 from styleforge.presets import Preset
 from styleforge.schedule import check_shape, plan
 from styleforge.statistics import sorting_bytes, statistic_named
-from styleforge.styles import StyleImage, StyleTargets, shares, styles_by_layer
+from styleforge.styles import StyleImage, StyleTargets, check_layers, shares
 from styleforge.tiles import TiledObjective, Tiling, whole_features
 from styleforge.weights import Weights, load_weights
 
@@ -271,9 +272,8 @@ class StyleTransfer:
                 self._carried = Carried()
             start = self._start(scale).to(studio.device)
             initial = self._initial(scale)
-            photo = resize(self._content, scale.size).to(studio.device)
             for iterate in minimize(
-                studio.objective(photo, self._masks, self._neighbors(scale, photo, start)),
+                self._objective(scale, start),
                 start,
                 optimizer=studio.preset.optimizer.name,
                 steps=scale.steps,
@@ -282,6 +282,14 @@ class StyleTransfer:
             ):
                 self._reached = _Reached(scale, initial, iterate)
                 yield iterate
+
+    def _objective(self, scale: Scale, start: Tensor) -> Callable[[Tensor], Loss]:
+        """The studio's at a scale, for an image that is moved against the pooling's lattice."""
+        moved = partial(F.pad, pad=(scale.offset[0], 0, scale.offset[1], 0), mode="replicate")
+        photo = moved(resize(self._content, scale.size).to(self.studio.device))
+        neighbors = self._neighbors(scale, photo, moved(start))
+        objective = self.studio.objective(photo, self._masks, neighbors)
+        return objective if scale.offset == (0, 0) else lambda image: objective(moved(image))
 
     def _neighbors(
         self, scale: Scale, photo: Tensor, start: Tensor
@@ -357,11 +365,20 @@ class _Reached:
 
 
 def _checked(styles: Styles, preset: Preset) -> list[StyleImage]:
-    """Raises :class:`UsageError` for a strip, and for layers that the preset has not."""
+    """Raises :class:`UsageError` for a strip, and for layers and masks that do not fit."""
     checked = [StyleImage(*style) for style in styles]
     for style in checked:
         check_shape("a style image", _size(style.image))
-    styles_by_layer([style.layers for style in checked], preset)
+    check_layers([style.layers for style in checked], preset)
+    check_style_masks(
+        [
+            (f"style mask {n}", style.mask)
+            for n, style in enumerate(checked, 1)
+            if style.mask is not None
+        ],
+        sizes=[_size(style.image) for style in checked if style.mask is not None],
+        statistic=preset.style.statistic,
+    )
     return checked
 
 

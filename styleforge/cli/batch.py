@@ -42,8 +42,9 @@ def batch(
     ] = None,
     beta: Annotated[float | None, typer.Option(help="For paintings: weight of the style.")] = None,
     strength: Annotated[
-        float, typer.Option(help="For trained styles: from 0, the photo, to 1.")
-    ] = 1.0,
+        float | None,
+        typer.Option(help="From 0, the photo, to 1. Default: the preset's; trained styles: 1."),
+    ] = None,
     colors: Annotated[
         str, typer.Option(help="For trained styles: style, or keep the photo's.")
     ] = "style",
@@ -96,8 +97,13 @@ def batch(
         recursive=recursive,
         name=name,
         preset_name=preset,
-        overrides={"size": size, "optimizer.steps": steps, "style.beta": beta},
-        strength=strength,
+        overrides={
+            "size": size,
+            "optimizer.steps": steps,
+            "style.beta": beta,
+            "strength": strength,
+        },
+        strength=1.0 if strength is None else strength,
         colors=colors,
         sequence=sequence,
         engine=engine,

@@ -15,15 +15,17 @@ from styleforge.cli.naming import with_layers, with_weight
 from styleforge.devices import Precision, out_of_memory_as_error, pick_device, pick_precision
 from styleforge.errors import UsageError, WeightsError
 from styleforge.estimate import available_memory
-from styleforge.guidance import check_masks, mask_of
+from styleforge.guidance import check_masks, check_style_masks, mask_of
 from styleforge.images import Picture, load_image, resize
+from styleforge.matching import Sources
 from styleforge.motion import carried
 from styleforge.optimize.scales import Scale
 from styleforge.output import Depth, check_output, encode_image, save_image
 from styleforge.presets import INITIAL_IMAGES, Preset
 from styleforge.recipe import Input, Recipe, versions
 from styleforge.schedule import plan
-from styleforge.styles import StyleImage, styles_by_layer
+from styleforge.source_map import source_map
+from styleforge.styles import StyleImage, check_layers
 from styleforge.transfer import Studio, StyleTransfer
 from styleforge.weights import Weights, load_weights
 
@@ -54,12 +56,14 @@ class Request:
     preset_name: str
     preset: Preset
     masks: Sequence[Path] = ()
+    style_masks: Sequence[Path] = ()
     init_photo: Path | None = None
     """What the initial image was made from, if it is to move with the scene."""
     output: str | None = None
     device: str = "auto"
     depth: Depth = 8
     save_every: int = 0
+    source_map: Path | None = None
     force: bool = False
     memory: int | None = None
     """Bytes that the run may take; None: what is free."""
@@ -78,6 +82,7 @@ class Job:
     init: Picture | None
     init_photo: Picture | None
     masks: list[Picture]
+    style_masks: list[Picture]
     output: Path | None
     scales: list[Scale]
     device: torch.device
@@ -99,17 +104,23 @@ class Job:
             init=init,
             init_photo=load_image(request.init_photo) if request.init_photo else None,
             masks=[load_image(path, min_side=1) for path in request.masks],
+            style_masks=[load_image(path, min_side=1) for path in request.style_masks],
             output=_output_path(request),
             scales=plan(content.size, preset),
             device=device,
             precision=precision,
         )
         job._check_outputs()
-        styles_by_layer([style.layers for style in request.styles], preset)  # or it is a mistake
+        check_layers([style.layers for style in request.styles], preset)
         check_masks(
-            [(str(picture.path), mask_of(picture)) for picture in job.masks],
+            _named(job.masks),
             styles=len(styles),
             size=content.size,
+            statistic=preset.style.statistic,
+        )
+        check_style_masks(
+            _named(job.style_masks),
+            sizes=[picture.size for picture, _ in styles],
             statistic=preset.style.statistic,
         )
         return job
@@ -139,10 +150,14 @@ class Job:
 
     def studio(self) -> Studio:
         """The network and the styles, for this photo and any other."""
+        found: list[Tensor | None] = [mask_of(picture) for picture in self.style_masks]
+        masks = found or [None] * len(self.styles)
         return Studio(
             [
-                StyleImage(picture.pixels, style.weight, style.layers)
-                for (picture, _), style in zip(self.styles, self.request.styles, strict=True)
+                StyleImage(picture.pixels, style.weight, style.layers, mask)
+                for (picture, _), style, mask in zip(
+                    self.styles, self.request.styles, masks, strict=True
+                )
             ],
             self.request.preset,
             device=self.device,
@@ -166,6 +181,12 @@ class Job:
         save_image(target, image, **options)
         return b""
 
+    def save_source_map(self, sources: Sources | None) -> None:
+        """Write where the strokes came from, if that was wished and they came from anywhere."""
+        if self.request.source_map is not None and sources is not None:
+            paintings = [picture.pixels for picture, _ in self.styles]
+            save_image(self.request.source_map, source_map(sources, paintings, self.size))
+
     def snapshot_path(self, step: int) -> Path:
         """Where the picture after so many steps goes: ``out_0020.png`` beside ``out.png``."""
         assert self.output is not None
@@ -184,6 +205,7 @@ class Job:
             init=Input.of(self.init) if self.init else None,
             init_photo=Input.of(self.init_photo) if self.init_photo else None,
             masks=[Input.of(picture) for picture in self.masks],
+            style_masks=[Input.of(picture) for picture in self.style_masks],
             weights=weights.origin,
             device=self.device.type,
             depth=self.request.depth,
@@ -198,6 +220,7 @@ class Job:
             ("--init", [recipe.init] if recipe.init else []),
             ("--init-photo", [recipe.init_photo] if recipe.init_photo else []),
             ("--mask", recipe.masks),
+            ("--style-mask", recipe.style_masks),
         ]
         check_same(self.inputs, named)
 
@@ -205,7 +228,8 @@ class Job:
     def inputs(self) -> list[Picture]:
         """Content, styles and, where it is a file, the initial image and its photo; masks."""
         init = [picture for picture in (self.init, self.init_photo) if picture is not None]
-        return [self.content, *(picture for picture, _ in self.styles), *init, *self.masks]
+        masks = [*self.masks, *self.style_masks]
+        return [self.content, *(picture for picture, _ in self.styles), *init, *masks]
 
     def _start(self) -> Tensor | None:
         """The initial image, if it is a file; moved with the scene, if its photo is known."""
@@ -224,6 +248,7 @@ class Job:
         return weights
 
     def _check_outputs(self) -> None:
+        self._check_source_map()
         if self.output is None:
             if self.request.save_every:
                 raise UsageError("--save-every needs an output file, not standard output")
@@ -239,6 +264,30 @@ class Job:
                 depth=self.request.depth,
                 pixels=width * height,
             )
+
+    def _check_source_map(self) -> None:
+        path = self.request.source_map
+        if path is None:
+            return
+        if not self.request.preset.neighbor_weights:
+            raise UsageError(
+                f"--source-map shows where neighbors came from, and {self.request.preset_name} "
+                "takes none; use --preset painterly, or --neighbors 100"
+            )
+        if path == self.output:
+            raise UsageError(f"{path}: --source-map and --output are the same file")
+        width, height = self.size
+        check_output(
+            path,
+            inputs=[picture.path for picture in self.inputs],
+            force=self.request.force,
+            depth=8,
+            pixels=2 * width * height,
+        )
+
+
+def _named(masks: Sequence[Picture]) -> list[tuple[str, Tensor]]:
+    return [(str(picture.path), mask_of(picture)) for picture in masks]
 
 
 def check_same(used: Sequence[Picture], named: Sequence[tuple[str, Sequence[Input]]]) -> None:

@@ -44,6 +44,9 @@ def rerun(
         Path | None, typer.Option(help="The frame before, in a sequence, likewise.")
     ] = None,
     mask: Annotated[list[Path] | None, typer.Option(help="The masks, in order, likewise.")] = None,
+    style_mask: Annotated[
+        list[Path] | None, typer.Option(help="The style images' masks, likewise.")
+    ] = None,
     model: Annotated[Path | None, typer.Option(help="The trained network, likewise.")] = None,
     device: Annotated[str, typer.Option("-d", "--device", help="Default: as before.")] = "",
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
@@ -61,7 +64,9 @@ def rerun(
     if isinstance(recipe, Recipe):
         from styleforge.cli import run
 
-        moved = _Moved(picture, content, style or (), init, init_photo, mask or ())
+        moved = _Moved(
+            picture, content, style or (), init, init_photo, mask or (), style_mask or ()
+        )
         job = _transfer(recipe, moved, output=output, device=device, force=force)
         run.run(job, quiet=quiet, verbose=False, as_json=as_json, started=started)
     elif isinstance(recipe, StylizeRecipe):
@@ -94,6 +99,7 @@ class _Moved:
     init: Path | None = None
     init_photo: Path | None = None
     masks: Sequence[Path] = ()
+    style_masks: Sequence[Path] = ()
     model: Path | None = None
 
     def found(self, now: Path | None, before: str, option: str) -> Path:
@@ -138,6 +144,7 @@ def _transfer(recipe: Recipe, moved: _Moved, *, output: str, device: str, force:
         preset_name=recipe.preset,
         preset=validate(Preset, settings, str(moved.picture)),
         masks=moved.all_found(moved.masks, recipe.masks, "--mask"),
+        style_masks=moved.all_found(moved.style_masks, recipe.style_masks, "--style-mask"),
         output=output,
         device=device or recipe.device,
         depth=recipe.depth,

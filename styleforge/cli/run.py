@@ -46,6 +46,7 @@ def run(
         ended = _follow(job, transfer, bar, film)
     image = transfer.image()
     png = job.save(image, transfer.studio.weights)
+    job.save_source_map(transfer.sources)
     if film is not None and animate is not None:
         film.add(image)
         write_atomically(animate, encode_animation(film.frames, animate.suffix))

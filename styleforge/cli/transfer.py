@@ -52,6 +52,18 @@ def transfer(
     beta: Annotated[
         float | None, _setting("--beta", env="BETA", help="Weight of the style.")
     ] = None,
+    neighbors: Annotated[
+        float | None,
+        _setting("--neighbors", env="NEIGHBORS", help="Weight of the painting's similar places."),
+    ] = None,
+    strength: Annotated[
+        float | None,
+        _setting(
+            "--strength",
+            env="STRENGTH",
+            help="From 0, the photo stays, to 1, the painting takes over; 0.5: the preset.",
+        ),
+    ] = None,
     tv: Annotated[
         float | None, _setting("--tv", env="TV", help="Weight of the total variation.")
     ] = None,
@@ -74,6 +86,12 @@ def transfer(
     mask: Annotated[
         list[Path] | None,
         typer.Option("--mask", metavar="FILE", help="White where a style goes; one a style."),
+    ] = None,
+    style_mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--style-mask", metavar="FILE", help="White where a style is taken from; one a style."
+        ),
     ] = None,
     content_layer: Annotated[
         list[str] | None,
@@ -106,6 +124,10 @@ def transfer(
         Path | None,
         typer.Option(metavar="FILE", help="Also show how it came about: .gif, .webp or .mp4."),
     ] = None,
+    source_map: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also show where in the paintings each place came from."),
+    ] = None,
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print more.")] = False,
@@ -131,6 +153,8 @@ def transfer(
         "init": init,
         "content.alpha": alpha,
         "style.beta": beta,
+        "neighbors.weight": neighbors,
+        "strength": strength,
         "style.statistic": statistic,
         "style.scale": style_scale,
         "colors": colors,
@@ -148,6 +172,8 @@ def transfer(
         preset_name=preset,
         preset=load_preset(preset, overrides),
         masks=mask or (),
+        style_masks=style_mask or (),
+        source_map=source_map,
         output=output,
         device=device,
         depth=bit_depth(depth),

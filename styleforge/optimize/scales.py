@@ -24,11 +24,17 @@ class Stage(Enum):
 
 @dataclass(frozen=True)
 class Scale:
-    """One size of the schedule: (width, height) in pixels and the steps to take there."""
+    """One size of the schedule: (width, height) in pixels and the steps to take there.
+
+    ``offset`` (x, y) is by how many pixels the picture is moved to the right and down before it is
+    looked at. Pooling takes squares of two, four and eight pixels, and what is optimised against
+    one lattice of them shows it as a fine grid.
+    """
 
     size: tuple[int, int]
     steps: int
     stage: Stage = Stage.STATISTICS
+    offset: tuple[int, int] = (0, 0)
 
     @property
     def longest(self) -> int:
