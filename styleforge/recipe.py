@@ -55,7 +55,8 @@ class Recipe:
     """Everything that determines a pastiche. ``settings`` is a whole preset, as in its YAML.
 
     ``masks`` and ``style_masks`` are one for each style, or none. In a sequence of frames
-    ``init`` is the result before, and ``init_photo`` the photo that it was made from: it moves with the scene.
+    ``init`` is the result before, and ``init_photo`` the photo that it was made from: it moves
+    with the scene.
     """
 
     preset: str

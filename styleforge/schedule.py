@@ -54,7 +54,7 @@ def _sizes(final: tuple[int, int], preset: Preset) -> list[Scale]:
 
 def _with_neighbors(scales: Sequence[Scale], preset: Preset) -> list[Scale]:
     """The sketch, then all layers together up to a size, then each by itself up to the last."""
-    limit = max(preset.neighbors.hypercolumns, scales[0].longest)
+    limit = preset.neighbors.hypercolumns
     coarse = preset.scales.steps if preset.scales else preset.optimizer.steps
     together = [
         Scale(scale.size, coarse, Stage.HYPERCOLUMNS) for scale in scales if scale.longest <= limit

@@ -301,9 +301,16 @@ class StyleTransfer:
             targets, self.sources = neighbors.of_hypercolumns(query, photo, self._masks)
             return targets
         if scale.stage is Stage.LAYERS:
-            assert self.sources is not None, "hypercolumns come before layers"
+            if self.sources is None:  # no scale was small enough for hypercolumns
+                self.sources = self._sources(photo)
             return neighbors.of_layers(start, photo, self.sources.style)
         return {}
+
+    def _sources(self, photo: Tensor) -> Sources:
+        """What hypercolumns find for the photo alone, at the largest size that is theirs."""
+        largest = self.studio.preset.neighbors.hypercolumns
+        small = resize(photo, fit_size(_size(photo), largest))
+        return self.studio.neighbors.of_hypercolumns(small, small, self._masks)[1]
 
     def _query(self, scale: Scale, photo: Tensor) -> Tensor:
         """What is matched: the photo and the sketch, mixed, and some of the picture so far."""

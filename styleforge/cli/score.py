@@ -30,6 +30,11 @@ def score(
 ) -> None:
     r"""Measure how close a picture, made by any tool, is to its content and its style.
 
+    Distances are 0 where nothing differs, and SSIM is 1. "from its patches" says how far the
+    picture's patches are from the most similar of the painting's (0 to 2, the smaller the
+    nearer); usage is the share of the painting's patches that are similar to some (up to 1);
+    leak is how much of the photo's fine detail is in the picture (1: all, 0: none).
+
     \b
     styleforge score out.png --content photo.jpg --style painting.jpg
     styleforge score out.png --content photo.jpg --style a.jpg:0.7 --style b.jpg:0.3 --json
@@ -63,6 +68,9 @@ def _report(found: Score) -> dict[str, Any]:
         "style": {**found.style, "mean": found.mean_style},
         "ssim": found.ssim,
         "color": {"content": found.content_color, "style": found.style_color},
+        "nearness": {**found.nearness, "mean": found.mean_nearness},
+        "usage": found.usage,
+        "leak": found.leak,
     }
 
 
@@ -70,12 +78,19 @@ def _table(found: Score) -> Table:
     from rich.table import Table
 
     table = Table("at {} x {}".format(*found.size), box=None)
-    table.add_column("to the content", justify="right")
-    table.add_column("to the style", justify="right")
-    for name, distance in sorted((found.content | found.style).items()):
-        row = [f"{distance:.4f}", ""] if name in found.content else ["", f"{distance:.4f}"]
-        table.add_row(name, *row)
-    table.add_row("mean of the layers", f"{found.mean_content:.4f}", f"{found.mean_style:.4f}")
-    table.add_row("colour", f"{found.content_color:.4f}", f"{found.style_color:.4f}")
-    table.add_row("SSIM", f"{found.ssim:.4f}", "")
+    columns = (found.content, found.style, found.nearness)
+    for title in ("to the content", "to the style", "from its patches"):
+        table.add_column(title, justify="right")
+    for layer in sorted(set().union(*columns)):
+        table.add_row(layer, *(_figure(column.get(layer)) for column in columns))
+    means = (found.mean_content, found.mean_style, found.mean_nearness)
+    table.add_row("mean of the layers", *map(_figure, means))
+    table.add_row("colour", _figure(found.content_color), _figure(found.style_color))
+    table.add_row("SSIM", _figure(found.ssim))
+    table.add_row("leak", _figure(found.leak))
+    table.add_row("usage", "", "", _figure(found.usage))
     return table
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

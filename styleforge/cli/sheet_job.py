@@ -154,7 +154,7 @@ class SheetJob:
         presets: dict[object, Preset] = {}
         for cell in self.missing:
             preset = cell.request.preset
-            layers = frozenset([*preset.content_weights, *preset.style_weights])
+            layers = frozenset(preset.read_layers)
             presets[preset.network, layers] = preset
             scales.setdefault((preset.network, layers), []).extend(cell.scales)
         estimates = []

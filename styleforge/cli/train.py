@@ -26,6 +26,12 @@ def train(
     batch: Annotated[int | None, typer.Option(help="Photographs a step.")] = None,
     crop: Annotated[int | None, typer.Option(help="Pixels a side of what is learned from.")] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of the style.")] = None,
+    statistic: Annotated[
+        str | None,
+        typer.Option(
+            help="What is matched: gram, mean-std, covariance, sliced-wasserstein or neighbors."
+        ),
+    ] = None,
     style_size: Annotated[
         int | None, typer.Option(help="The paintings' longest side: larger strokes with more.")
     ] = None,
@@ -66,6 +72,7 @@ def train(
         "training.batch": batch,
         "training.crop": crop,
         "style.beta": beta,
+        "style.statistic": statistic,
         "style.size": style_size,
         "seed": seed,
     }
