@@ -10,6 +10,7 @@ from torch import Tensor
 from styleforge.errors import UsageError
 from styleforge.guidance import (
     check_masks,
+    check_style_masks,
     composite,
     coverage,
     guidance,
@@ -61,6 +62,41 @@ def test_masks_that_do_not_fit(
     with pytest.raises(UsageError) as caught:
         check_masks(masks, styles=2, size=(120, 80), statistic=statistic)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("masks", "message"),
+    [
+        (
+            [("a.png", torch.ones(1, 1, 60, 40))],
+            "a.png is 40 x 60 pixels, which is not the shape of the style image (120 x 80); "
+            "cut it the same way",
+        ),
+        (
+            [("a.png", 0 * WHITE)],
+            "a.png is black everywhere: paint white where the style may be taken from",
+        ),
+        (
+            [("a.png", 0.001 * WHITE)],
+            "a.png leaves 0.10 % of its style image, too little to take a style from; "
+            "leave 0.2 % or more",
+        ),
+        (
+            [("a.png", WHITE), ("b.png", WHITE)],
+            "style masks and styles differ in number (2 and 1): give one for each style, "
+            "in the same order; a white one leaves all of it",
+        ),
+    ],
+)
+def test_style_masks_that_do_not_fit(masks: list[tuple[str, Tensor]], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_style_masks(masks, sizes=[(120, 80)])
+    assert str(caught.value) == message
+
+
+def test_style_masks_of_the_paintings_shape_fit() -> None:
+    check_style_masks([("a.png", WHITE)], sizes=[(120, 80)])
+    check_style_masks([], sizes=[(120, 80)])
 
 
 @pytest.mark.parametrize("shape", [(80, 120), (40, 60), (41, 60), (40, 61), (400, 600)])

@@ -162,6 +162,38 @@ TRANSFER = ("transfer", "c.png", "s.png", "-p", "p.yaml")
             "masks do not go with the statistic sliced-wasserstein; use another statistic",
         ),
         (
+            (*TRANSFER, "--style-mask", "c.png"),
+            "c.png is 48 x 40 pixels, which is not the shape of the style image (40 x 48); "
+            "cut it the same way",
+        ),
+        (
+            (*TRANSFER, "--style-mask", "s.png", "--style-mask", "s.png"),
+            "style masks and styles differ in number (2 and 1): give one for each style, "
+            "in the same order; a white one leaves all of it",
+        ),
+        (
+            (*TRANSFER, "--source-map", "map.png"),
+            "--source-map shows where neighbors came from, and p.yaml takes none; "
+            "use --preset painterly, or --neighbors 100",
+        ),
+        (
+            (*TRANSFER, "--neighbors", "1", "-o", "a.png", "--source-map", "a.png"),
+            "a.png: --source-map and --output are the same file",
+        ),
+        (
+            (*TRANSFER, "--neighbors", "1", "--source-map", "map.gif"),
+            "map.gif: the name must end in one of .png, .jpg, .jpeg, .webp, .tif, .tiff",
+        ),
+        (
+            (*TRANSFER, "--strength", "1.5"),
+            "p.yaml: strength: input should be less than or equal to 1 (not 1.5)",
+        ),
+        (
+            ("transfer", "c.png", "s.png@conv1_1", "-p", "p.yaml", "--neighbors", "1"),
+            "layers for each style are for Gram matrices, and this preset also takes neighbors, "
+            "whose layers belong together; use --preset gram, or --neighbors 0",
+        ),
+        (
             (*TRANSFER, "--content-layer", "conv4_2=lots"),
             "p.yaml: content.layers.conv4_2: input should be a valid number, "
             "unable to parse string as a number (not 'lots')",

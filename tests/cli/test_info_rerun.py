@@ -66,12 +66,14 @@ def test_rerun_writes_the_same_bytes(made: Path, command: Command) -> None:
         (("s.png@conv1_1", "--colors", "content", "--style-scale", "1.5"), "a.png"),
         (("--statistic", "sliced-wasserstein", "--colors", "luminance", "--seed", "2"), "a.png"),
         (("--mask", "m.png", "--statistic", "mean-std"), "a.png"),
+        (("--neighbors", "50", "--strength", "0.7", "--style-mask", "n.png"), "a.png"),
     ],
 )
 def test_rerun_repeats_every_setting(
     transfer: Command, command: Command, options: tuple[str, ...], name: str
 ) -> None:
     noise(96, 80, seed=4).save("m.png")
+    noise(80, 96, seed=5).save("n.png")
     assert transfer(*options, "-o", name).code == 0
     Path("p.yaml").unlink()
     assert command("rerun", name, "-o", f"again_{name}").code == 0

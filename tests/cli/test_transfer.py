@@ -320,6 +320,8 @@ SETTINGS: list[tuple[str, str, str, Any]] = [
     ("--init", "STYLEFORGE_INIT", "init", "noise"),
     ("--alpha", "STYLEFORGE_ALPHA", "content.alpha", 2.5),
     ("--beta", "STYLEFORGE_BETA", "style.beta", 77.0),
+    ("--neighbors", "STYLEFORGE_NEIGHBORS", "neighbors.weight", 12.5),
+    ("--strength", "STYLEFORGE_STRENGTH", "strength", 0.75),
     ("--tv", "STYLEFORGE_TV", "tv", 0.125),
     ("--statistic", "STYLEFORGE_STATISTIC", "style.statistic", "mean-std"),
     ("--style-scale", "STYLEFORGE_STYLE_SCALE", "style.scale", 1.5),
@@ -514,6 +516,48 @@ def test_masks_for_two_styles(folder: Path, transfer: Command) -> None:
     assert transfer("t.png", "-o", "blended.png").code == 0
     pair = [np.asarray(Image.open(name)) for name in ("out.png", "blended.png")]
     assert not np.array_equal(*pair)
+
+
+def painting_masks() -> tuple[str, str]:
+    """White above, and below, of the painting's shape."""
+    upper = np.zeros((48, 40), np.uint8)
+    upper[:24] = 255
+    Image.fromarray(upper).save("upper.png")
+    Image.fromarray(255 - upper).save("lower.png")
+    return "upper.png", "lower.png"
+
+
+@pytest.mark.parametrize("way", [("--neighbors", "100"), ()], ids=["neighbors", "gram"])
+def test_a_style_mask_changes_what_is_taken(transfer: Command, way: tuple[str, ...]) -> None:
+    pictures = []
+    for mask in painting_masks():
+        assert transfer("--style-mask", mask, *way, "-o", "out.png", "-f").code == 0
+        pictures.append(np.asarray(Image.open("out.png")))
+        recipe = load_recipe(Path("out.png"))
+        assert isinstance(recipe, Recipe)
+        assert recipe.style_masks == [Input(mask, load_image(mask).sha256)]
+    assert not np.array_equal(*pictures)
+
+
+def test_a_source_map_is_written_beside_the_picture(transfer: Command) -> None:
+    named = ("-o", "out.png", "--source-map", "map.png")
+    assert transfer(*named, "--neighbors", "100").code == 0
+    width, height = Image.open("map.png").size
+    assert height == 40
+    assert width == 48 + 12 + round(40 * 40 / 48), "the map, a gap and the painting as high"
+    done = transfer(*named, "--neighbors", "100", "-o", "other.png")
+    assert (done.code, done.err) == (2, "Error: map.png exists; use --force to overwrite it\n")
+
+
+def test_after_an_interruption_in_the_sketch_there_is_no_source_map(
+    transfer: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    preset = Path("p.yaml").read_text()
+    Path("p.yaml").write_text(preset + "neighbors: {weight: 100.0, sketch: 1.0}\nstrength: 1.0\n")
+    after_step(1, monkeypatch, lambda: signal.raise_signal(signal.SIGINT))
+    assert transfer("-o", "out.png", "--source-map", "map.png").code == 130
+    assert Path("out.png").exists()
+    assert not Path("map.png").exists()
 
 
 def after_step(number: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
