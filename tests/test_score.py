@@ -8,6 +8,7 @@ from torch import Tensor
 from styleforge.errors import UsageError
 from styleforge.images import fit_size, resize
 from styleforge.losses import gram_matrix
+from styleforge.patches import PATCH_LAYERS
 from styleforge.presets import load_preset
 from styleforge.score import CONTENT_LAYERS, STYLE_LAYERS, Score, relative_distance, score
 from styleforge.transfer import Studio
@@ -42,6 +43,13 @@ def plain_distance(x: Tensor, target: Tensor) -> float:
     return (((x - target) ** 2).sum() / (target**2).sum()).item()
 
 
+def similarities(x: Tensor, painting: Tensor) -> Tensor:
+    """All centered cosines of (1, N, H, W) and another in float64: (positions, positions)."""
+    f, s = (own[0].flatten(1).double() for own in (x, painting))
+    f, s = f - f.mean(1, keepdim=True), s - s.mean(1, keepdim=True)
+    return F.normalize(f, dim=0).T @ F.normalize(s, dim=0)
+
+
 def test_the_content_image_is_no_distance_from_itself(
     photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -50,8 +58,10 @@ def test_the_content_image_is_no_distance_from_itself(
     assert found.content == dict.fromkeys(CONTENT_LAYERS, 0.0)
     assert (found.ssim, found.mean_content) == (1, 0)
     assert found.content_color == pytest.approx(0, abs=1e-6)
+    assert found.leak == pytest.approx(1)
     assert min(found.style.values()) > 0.05
     assert found.style_color > 0.05
+    assert min(found.nearness.values()) > 0.05
 
 
 def test_the_style_image_is_no_distance_from_itself(painting: Tensor, weights: Weights) -> None:
@@ -59,8 +69,12 @@ def test_the_style_image_is_no_distance_from_itself(painting: Tensor, weights: W
     assert found.style == dict.fromkeys(STYLE_LAYERS, pytest.approx(0, abs=1e-10))
     assert found.mean_style == pytest.approx(0, abs=1e-10)
     assert found.style_color == pytest.approx(0, abs=1e-6)
+    assert found.nearness == dict.fromkeys(PATCH_LAYERS, pytest.approx(0, abs=1e-5))
+    assert found.mean_nearness == pytest.approx(0, abs=1e-5)
+    assert found.usage == 1
     assert min(found.content.values()) > 0.05
     assert found.ssim < 0
+    assert found.leak == pytest.approx(-1)
 
 
 def test_convention_the_judge_is_vgg19_as_published(
@@ -74,6 +88,19 @@ def test_convention_the_judge_is_vgg19_as_published(
     for name in STYLE_LAYERS:
         expected = plain_distance(gram_matrix(x[name]), gram_matrix(a[name]))
         assert found.style[name] == pytest.approx(expected, rel=1e-3)
+
+
+def test_convention_patches_are_the_published_networks_after_the_relus(
+    photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    found = of(photo, photo, (painting, 1.0), (1 - painting, 5.0), weights=weights)
+    x, a, b = (plain_features(weights, image) for image in (photo, painting, 1 - painting))
+    for name in PATCH_LAYERS:
+        distances = 1 - similarities(x[name], torch.cat([a[name], b[name]], 3))
+        assert found.nearness[name] == pytest.approx(distances.min(1).values.mean().item(), 1e-3)
+        if name == "conv3_4":
+            used = len(distances.argmin(1).unique())
+            assert found.usage == pytest.approx(used / len(distances), abs=0.02)
 
 
 def test_convention_everything_is_brought_to_the_content_images_shape_and_one_longest_side(
@@ -115,6 +142,9 @@ def test_a_transfer_lies_between_its_content_and_its_style(
     assert before.ssim > after.ssim > style.ssim
     assert style.style_color < after.style_color < before.style_color
     assert before.content_color < after.content_color < style.content_color
+    assert before.mean_nearness > after.mean_nearness > style.mean_nearness
+    assert before.leak > after.leak > style.leak
+    assert 0 < after.usage < style.usage
 
 
 def test_a_relative_distance_does_not_depend_on_the_scale() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from styleforge.patches import PATCH_LAYERS
 from styleforge.score import CONTENT_LAYERS, STYLE_LAYERS
 from tests.cli.conftest import Command
 from tests.pictures import noise
@@ -16,25 +17,33 @@ def test_the_table_has_every_layer_colors_and_similarity(command: Command) -> No
     done = command("score", "c.png", *ORIGINALS)
     assert (done.code, done.err) == (0, "")
     title, *rows = done.text.splitlines()
-    assert " ".join(title.split()) == "at 64 x 53 to the content to the style"
-    names = [*sorted([*CONTENT_LAYERS, *STYLE_LAYERS]), "mean of the layers", "colour", "SSIM"]
+    columns = "to the content to the style from its patches"
+    assert " ".join(title.split()) == f"at 64 x 53 {columns}"
+    layers = sorted({*CONTENT_LAYERS, *STYLE_LAYERS, *PATCH_LAYERS})
+    names = [*layers, "mean of the layers", "colour", "SSIM", "leak", "usage"]
+    figures = {"mean of the layers": 3, "colour": 2, "conv5_1": 2}
     for row, name in zip(rows, names, strict=True):
-        to_content = {"SSIM": "1.0000"}.get(name, "0.0000")
+        to_content = {"SSIM": "1.0000", "leak": "1.0000"}.get(name, "0.0000")
         first, *others = row.split(name)[1].split()
         assert row.strip().startswith(name)
-        assert (first == to_content) == (name not in STYLE_LAYERS)
-        assert len(others) == (name in ("mean of the layers", "colour"))
+        assert (first == to_content) == (name not in (*STYLE_LAYERS, *PATCH_LAYERS, "usage"))
+        assert len(others) == figures.get(name, 1) - 1
 
 
 def test_json_has_the_same_unrounded(command: Command) -> None:
     report = command("score", "c.png", *ORIGINALS, "--json").json
-    assert list(report) == ["width", "height", "content", "style", "ssim", "color"]
+    first = ["width", "height", "content", "style", "ssim", "color"]
+    assert list(report) == [*first, "nearness", "usage", "leak"]
     assert (report["width"], report["height"]) == (64, 53)
     assert report["content"] == dict.fromkeys([*CONTENT_LAYERS, "mean"], 0)
     assert list(report["style"]) == [*STYLE_LAYERS, "mean"]
     assert report["ssim"] == 1
     assert report["color"]["content"] == pytest.approx(0, abs=1e-6)
     assert report["color"]["style"] > 0.01
+    assert list(report["nearness"]) == [*PATCH_LAYERS, "mean"]
+    assert 0.05 < report["nearness"]["mean"] < 2
+    assert 0 < report["usage"] < 1
+    assert report["leak"] == pytest.approx(1)
 
 
 def test_a_picture_of_any_size_format_and_tool_is_taken(command: Command) -> None:
@@ -53,6 +62,13 @@ def test_several_styles_blend_by_their_weights(command: Command) -> None:
         return float(command(*arguments).json["style"]["mean"])
 
     assert 0 < style_distance("s.png:3", "n.png") < style_distance("s.png", "n.png:3")
+
+
+def test_the_painting_itself_is_near_and_all_of_it_is_used(command: Command) -> None:
+    arguments = ("s.png", "--content", "s.png", "--style", "s.png", "-s", "64", "--json")
+    report = command("score", *arguments).json
+    assert report["nearness"]["mean"] == pytest.approx(0, abs=1e-5)
+    assert report["usage"] == 1
 
 
 @pytest.mark.parametrize(
