@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import groupby
 
 from styleforge.cli.job import Job
 from styleforge.cli.naming import duration
 from styleforge.devices import describe
 from styleforge.estimate import estimate
+from styleforge.optimize.scales import Scale, Stage
+
+_STYLE_IS = {
+    Stage.STATISTICS: "statistics",
+    Stage.HYPERCOLUMNS: "neighbors of all layers together",
+    Stage.LAYERS: "neighbors of each layer",
+}
 
 
 def print_plan(job: Job, *, as_json: bool, started: float) -> None:
@@ -36,8 +46,9 @@ def print_plan(job: Job, *, as_json: bool, started: float) -> None:
     print(f"output   {_named(job.output or '-', job.size)}")
     print(f"preset   {job.request.preset_name}, weights {transfer.studio.weights.source}")
     print(f"device   {describe(job.device)}")
-    for scale in job.scales:
-        print(f"scale    {scale.size[0]} x {scale.size[1]}, {scale.steps} steps")
+    for scale, rounds in _with_rounds(job.scales):
+        steps = f"{scale.steps} steps" if rounds == 1 else f"{rounds} rounds of {scale.steps} steps"
+        print(f"scale    {scale.size[0]} x {scale.size[1]}, {steps}, {_STYLE_IS[scale.stage]}")
     tiling = transfer.studio.tiling(job.size)
     if tiling is not None:
         print(f"tiles    {tiling.side} pixels, to keep to the memory")
@@ -45,6 +56,12 @@ def print_plan(job: Job, *, as_json: bool, started: float) -> None:
         f"takes    {expected.evaluations} evaluations, about {duration(seconds)}, "
         f"about {expected.memory / 2**20:.0f} MiB of memory"
     )
+
+
+def _with_rounds(scales: Sequence[Scale]) -> list[tuple[Scale, int]]:
+    """Each scale with how often it comes in a row, but for the offset."""
+    groups = groupby(scales, key=lambda scale: replace(scale, offset=(0, 0)))
+    return [(scale, len(list(rounds))) for scale, rounds in groups]
 
 
 def _named(path: object, size: tuple[int, int]) -> str:

@@ -177,11 +177,23 @@ def test_dry_run_says_what_would_run_and_writes_nothing(folder: Path, transfer: 
         "preset   p.yaml, weights original",
     ]
     assert lines[4].startswith("device   cpu (")
-    assert lines[5] == "scale    48 x 40, 4 steps"
+    assert lines[5] == "scale    48 x 40, 4 steps, statistics"
     assert lines[6].startswith("takes    5 evaluations, about ")
     assert lines[6].endswith(" MiB of memory")
     assert len(lines) == 7
     assert (done.code, done.err, names(folder)) == (0, "", before)
+
+
+def test_dry_run_names_the_stages(folder: Path, transfer: Command) -> None:
+    (folder / "p.yaml").write_text(
+        "neighbors: {weight: 100.0, hypercolumns: 64}\nscales: {start: 64, steps: 3}\n"
+        "optimizer: {steps: 8}\nsize: 128\n"
+    )
+    lines = transfer("--dry-run", "-o", "out.png").text.splitlines()
+    assert lines[5:7] == [
+        "scale    64 x 53, 3 steps, neighbors of all layers together",
+        "scale    128 x 107, 4 rounds of 2 steps, neighbors of each layer",
+    ]
 
 
 def test_dry_run_as_json(folder: Path, transfer: Command) -> None:
