@@ -32,8 +32,8 @@ def score(
 
     Distances are 0 where nothing differs, and SSIM is 1. "from its patches" says how far the
     picture's patches are from the most similar of the painting's (0 to 2, the smaller the
-    nearer); usage is the share of the painting's patches that are similar to some (up to 1);
-    leak is how much of the photo's fine detail is in the picture (1: all, 0: none).
+    nearer); usage is the share of the painting's patches that are the most similar to any (up to
+    1); leak is how much of the photo's fine detail is in the picture (1: all, 0: none).
 
     \b
     styleforge score out.png --content photo.jpg --style painting.jpg
