@@ -191,7 +191,7 @@ def test_dry_run_names_the_stages(folder: Path, transfer: Command) -> None:
     )
     lines = transfer("--dry-run", "-o", "out.png").text.splitlines()
     assert lines[5:7] == [
-        "scale    64 x 53, 3 steps, neighbors of all layers together",
+        "scale    64 x 54, 3 steps, neighbors of all layers together",
         "scale    128 x 107, 4 rounds of 2 steps, neighbors of each layer",
     ]
 
