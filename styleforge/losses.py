@@ -25,6 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+_LEAST_RMS = 1e-3
+"""An evenly colored style image has hardly any features at some layers."""
+
 Features = Mapping[str, Tensor]
 LayerWeights = Mapping[str, float]
 
@@ -82,24 +85,46 @@ class Statistic(Protocol):
     def loss(self, found: Tensor, target: Tensor, shares: Tensor | None = None) -> Tensor:
         """How far apart, a scalar: the mean of the batch, or the regions' sum by their shares."""
 
+    def target(self, features: Tensor) -> Tensor:
+        """Of a style image's features (1, N, H, W), as large whatever the image's size: (1, R, C).
+
+        So those of several styles can be stacked.
+        """
+
+    def unit(self, target: Tensor) -> Tensor:
+        """A loss that is as large for every style, of stacked targets (B, R, C): (B,)."""
+
 
 @dataclass(frozen=True)
 class Moments:
     """A :class:`Statistic` that follows from means over positions: S = of_means(sums(F) / M).
 
-    Its loss is ``strength`` mean((S - A)^2). ``sums`` takes features and guidance channels T,
-    or None for T = 1, and can be added up over the parts of an image.
+    Its loss is ``strength`` mean((S - A)^2), in units of ``relative`` rms(A). ``sums`` takes
+    features and guidance channels T, or None for T = 1, and can be added up over the parts of an
+    image.
     """
 
     sums: Callable[[Tensor, Tensor | None], Tensor]
     of_means: Callable[[Tensor], Tensor]
     strength: float
+    relative: float = 1.0
 
     def __call__(self, features: Tensor, channels: Tensor | None = None) -> Tensor:
         return self.of_means(self.sums(features, channels) / features.shape[2:].numel())
 
     def loss(self, found: Tensor, target: Tensor, shares: Tensor | None = None) -> Tensor:
         return self.strength * shared_mean((found - target).square(), shares)
+
+    def target(self, features: Tensor) -> Tensor:
+        return self(features)
+
+    def unit(self, target: Tensor) -> Tensor:
+        return self.relative * rms(target)
+
+
+def rms(target: Tensor) -> Tensor:
+    """The root mean square of each of stacked targets (B, R, C): (B,)."""
+    return target.square().mean((1, 2)).sqrt().clamp(min=_LEAST_RMS)
 
 
 def shared_mean(x: Tensor, shares: Tensor | None) -> Tensor:

@@ -62,6 +62,9 @@ class StyleLayers(Section):
 
 StatisticName = Literal["gram", "mean-std", "covariance", "sliced-wasserstein"]
 
+TrainingStatisticName = Literal[StatisticName, "neighbors"]
+"""A transfer has neighbors of its own (:class:`Neighbors`), beside the statistic."""
+
 
 class Style(StyleLayers):
     """``scale``: the style image's longest side over the output's; above 1 strokes get larger.

@@ -9,6 +9,8 @@ from styleforge.losses import GRAM, Statistic, gram_matrix, style_loss
 from styleforge.statistics import (
     COVARIANCE,
     MEAN_STD,
+    PLACES,
+    NearestFeatures,
     SlicedWasserstein,
     blended,
     quantiles,
@@ -16,11 +18,15 @@ from styleforge.statistics import (
     statistic_named,
 )
 
-ALL = pytest.mark.parametrize(
-    "statistic",
-    [GRAM, MEAN_STD, COVARIANCE, SlicedWasserstein(0)],
-    ids=["gram", "mean-std", "covariance", "sliced-wasserstein"],
-)
+BLENDED: dict[str, Statistic] = {
+    "gram": GRAM,
+    "mean-std": MEAN_STD,
+    "covariance": COVARIANCE,
+    "sliced-wasserstein": SlicedWasserstein(0),
+}
+EVERY = {**BLENDED, "neighbors": NearestFeatures(0)}
+BLENDABLE = pytest.mark.parametrize("statistic", BLENDED.values(), ids=BLENDED)
+ALL = pytest.mark.parametrize("statistic", EVERY.values(), ids=EVERY)
 MOMENTS = pytest.mark.parametrize("statistic", [GRAM, MEAN_STD, COVARIANCE])
 
 
@@ -111,6 +117,36 @@ def test_a_batch_equals_a_loop(statistic: Statistic) -> None:
 
 
 @ALL
+def test_the_targets_of_styles_of_all_sizes_can_be_stacked(statistic: Statistic) -> None:
+    """Each is as good as what the statistic is of the style image."""
+    images = [random(1, 4, 30, 20), 3 + 2 * random(1, 4, 16, 25, seed=1)]
+    targets = torch.cat([statistic.target(image) for image in images])
+    other, own = (
+        style_loss(images[0], targets[k : k + 1], statistic=statistic).item() for k in (1, 0)
+    )
+    assert own < 1e-3 * other
+    shares = torch.tensor([0.25, 2.0], dtype=torch.float64)
+    found = statistic(random(2, 4, 16, 20, seed=2))
+    apart = [statistic.loss(found[k : k + 1], targets[k : k + 1]) for k in range(2)]
+    torch.testing.assert_close(
+        statistic.loss(found, targets, shares), shares[0] * apart[0] + shares[1] * apart[1]
+    )
+
+
+def test_a_unit_is_how_large_a_style_is() -> None:
+    features = torch.stack([random(4, 6, 5), 3 + random(4, 6, 5, seed=1)])
+    rms = gram_matrix(features).square().mean((1, 2)).sqrt()
+    torch.testing.assert_close(GRAM.unit(GRAM(features)), rms)
+    for statistic, factor in ((MEAN_STD, 4), (COVARIANCE, 1), (SlicedWasserstein(0), 2)):
+        target = statistic(features)
+        expected = factor * target.square().mean((1, 2)).sqrt()
+        torch.testing.assert_close(statistic.unit(target), expected)
+        assert statistic.unit(torch.zeros_like(target)).min() > 0
+    neighbors = NearestFeatures(0)
+    assert neighbors.unit(neighbors(features)).tolist() == [1, 1]
+
+
+@ALL
 def test_gradients_equal_finite_differences(statistic: Statistic) -> None:
     features, target = random(1, 2, 3, 4).requires_grad_(), statistic(random(1, 2, 4, 5, seed=1))
     assert torch.autograd.gradcheck(lambda x: style_loss(x, target, statistic=statistic), features)
@@ -147,7 +183,7 @@ def test_guidance_takes_the_statistic_of_a_part(statistic: Statistic) -> None:
     torch.testing.assert_close(statistic(features, left), statistic(features[..., :3]))
 
 
-@ALL
+@BLENDABLE
 def test_the_loss_against_a_blend_differs_by_a_constant(statistic: Statistic) -> None:
     one, other = (statistic(random(1, 3, 5, 5, seed=seed)) for seed in (1, 2))
     blend = blended([one, other], [0.75, 0.25])
@@ -173,8 +209,72 @@ def test_statistics_by_name() -> None:
     assert statistic_named("gram", seed=0) is GRAM
     assert statistic_named("mean-std", seed=0) is MEAN_STD
     assert statistic_named("covariance", seed=0) is COVARIANCE
+    features = random(1, 3, 4, 4)
+    places = statistic_named("neighbors", seed=5).target(features)
+    assert places.equal(NearestFeatures(5).target(features))
     drawn = statistic_named("sliced-wasserstein", seed=5)(random(1, 3, 4, 4))
     torch.testing.assert_close(drawn, SlicedWasserstein(5)(random(1, 3, 4, 4)))
+
+
+def test_nearest_features_against_brute_force() -> None:
+    features, style = 1 + random(2, 3, 4, 5), 2 + 3 * random(2, 3, 6, 4, seed=1)
+    losses = []
+    for own, painting in zip(features.numpy(), style.numpy(), strict=True):
+        rows, keys = own.reshape(3, 20).T, painting.reshape(3, 24).T
+        centered, others = rows - rows.mean(0), keys - keys.mean(0)
+        chosen = [
+            max(range(24), key=lambda j: others[j] @ place / np.linalg.norm(others[j]))
+            for place in centered
+        ]
+        difference = rows - keys[chosen]
+        losses.append(0.5 * np.mean(difference**2) / np.mean(keys.var(0)))
+    statistic = NearestFeatures(0)
+    found = style_loss(features, statistic(style), statistic=statistic)
+    torch.testing.assert_close(found, torch.tensor(np.mean(losses)), rtol=1e-6, atol=0)
+
+
+def test_the_choice_of_neighbors_has_no_gradient() -> None:
+    """What is left is that of a squared difference to constants."""
+    features, style = random(1, 3, 4, 5).requires_grad_(), random(1, 3, 1, 7, seed=1)
+    statistic = NearestFeatures(0)
+    loss = style_loss(features, statistic(style), statistic=statistic)
+    (gradient,) = torch.autograd.grad(loss, features)
+    v = style.flatten(2).var(2, correction=0).mean()
+    matched = features.detach() - gradient * features.numel() * v
+    distances = (matched.flatten(2).mT[0][:, None] - style.flatten(2).mT).norm(dim=2)
+    assert distances.min(1).values.max() < 1e-6
+    assert len(distances.argmin(1).unique()) > 2
+
+
+def test_the_neighbors_loss_knows_how_strong_features_are() -> None:
+    """Twice the contrast has the same cosines, and costs one half of the variance over itself."""
+    style, statistic = 2 + random(1, 3, 6, 4), NearestFeatures(0)
+    mean = style.mean((2, 3), keepdim=True)
+    found = style_loss(mean + 2 * (style - mean), statistic(style), statistic=statistic)
+    assert found.item() == pytest.approx(0.5)
+
+
+def test_the_neighbors_loss_is_relative() -> None:
+    features, style, statistic = random(1, 3, 6, 4), random(1, 3, 5, 5, seed=1), NearestFeatures(0)
+    losses = [
+        style_loss(scale * features, statistic(scale * style), statistic=statistic)
+        for scale in (1, 50)
+    ]
+    torch.testing.assert_close(*losses)
+
+
+@pytest.mark.parametrize(("height", "width"), [(3, 5), (32, 64), (64, 48)])
+def test_places_of_a_style_are_drawn_by_the_seed(height: int, width: int) -> None:
+    """As many of an image of any size, all different where there are enough."""
+    numbers = torch.arange(height * width, dtype=torch.float64).view(1, 1, height, width)
+    first, same, other = (NearestFeatures(seed).target(numbers) for seed in (1, 1, 2))
+    assert first.shape == (1, PLACES, 1)
+    assert first.equal(same)
+    assert not first.equal(other)
+    times = first.flatten().long().bincount()
+    most, least = -(-PLACES // numbers.numel()), PLACES // numbers.numel()
+    assert times.max() == most
+    assert (times >= least).all()
 
 
 def test_gram_statistic_is_the_gram_matrix() -> None:
