@@ -8,7 +8,14 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from styleforge.networks.settings import Generator, TextureSettings, TransformerSettings
-from styleforge.presets import Losses, StyleLayers, find_preset, read_preset, shipped_presets
+from styleforge.presets import (
+    Losses,
+    StyleLayers,
+    TrainingStatisticName,
+    find_preset,
+    read_preset,
+    shipped_presets,
+)
 from styleforge.settings import Number, Section, Whole
 
 FOLDER = "presets/training"
@@ -16,9 +23,13 @@ DEFAULT_TRAINING_PRESET = "johnson"
 
 
 class TrainingStyle(StyleLayers):
-    """``size``: the style image's longest side in pixels, which decides how large strokes are."""
+    """``size``: the style image's longest side in pixels, which decides how large strokes are.
+
+    ``statistic`` is what of a layer's features is matched.
+    """
 
     size: Whole = Field(default=256, ge=32, le=8192)
+    statistic: TrainingStatisticName = "gram"
 
 
 class Schedule(Section):

@@ -110,7 +110,7 @@ class Training:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state`. Raises :class:`UsageError` if it is of another training."""
-        before, now = state["made_from"], self._made_from()
+        before, now = _as_now(state["made_from"]), self._made_from()
         changed = [name for name, value in now.items() if before.get(name) != value]
         if changed:
             raise UsageError(
@@ -215,3 +215,10 @@ class Training:
             "styles": [style.sha256 for style in self.model.info.styles],
             "photographs": "" if photographs is None else photographs.fingerprint,
         }
+
+
+def _as_now(made_from: dict[str, Any]) -> dict[str, Any]:
+    """Of a checkpoint from before there was another statistic than Gram matrices, too."""
+    settings = made_from["settings"]
+    style = {"statistic": "gram", **settings["style"]}
+    return {**made_from, "settings": {**settings, "style": style}}

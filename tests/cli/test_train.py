@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from styleforge.cli.training_job import TrainingRequest, _Record
 from styleforge.images import load_image
 from styleforge.models import load_info, load_model
 from styleforge.networks.settings import TextureSettings
+from styleforge.presets import TrainingStatisticName
 from styleforge.training.folder import FORMAT, TrainingFolder
 from styleforge.training.preset import load_training_preset, training_presets
 from styleforge.training.trainer import Trainer
@@ -297,6 +298,7 @@ def test_another_training_is_not_resumed(folder: Path, train: Command) -> None:
         noise(48, 40, seed=seed).save(folder / "others" / f"other{seed}.png")
     for options, what in (
         (("-n", "1", "--beta", "11"), "settings"),
+        (("-n", "1", "--statistic", "neighbors"), "settings"),
         (("-n", "2"), "settings"),
         (("-n", "1", "--style", "c.png"), "styles"),
         (("-n", "1", "--data", "others"), "photographs"),
@@ -324,6 +326,31 @@ def test_a_checkpoint_that_is_missing_or_damaged(folder: Path, train: Command) -
     assert done.err == "Error: m.training/last.pt was made by a newer styleforge; upgrade it\n"
     assert done.code == 2
     assert names(folder) & {MODEL.name, KEPT.name} == {KEPT.name}
+
+
+@pytest.mark.parametrize("statistic", get_args(TrainingStatisticName))
+def test_a_training_by_any_statistic(train: Command, statistic: str) -> None:
+    train("-n", "2", "-o", "gram.safetensors")
+    done = train("-n", "2", "--statistic", statistic)
+    assert done.code == 0
+    assert load_info(MODEL).recipe["settings"]["style"]["statistic"] == statistic
+    assert same_weights(MODEL, Path("gram.safetensors")) == (statistic == "gram")
+
+
+def test_an_interrupted_training_by_neighbors_goes_on_to_the_same_result(
+    folder: Path, train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two styles that are added to a network, each with neighbors of its own."""
+    write_model(folder / "two.safetensors")
+    options = ("--add-to", "two.safetensors", "--style", "third=c.png", "--statistic", "neighbors")
+    train(*options, "-o", "whole.safetensors")
+    with monkeypatch.context() as patch:
+        after_step(1, patch, send(signal.SIGTERM))
+        assert train(*options).code == 130
+    done = train(*options[:-1], "gram", "--resume")
+    assert (done.code, "was made with other settings; " in done.err) == (2, True)
+    assert train(*options, "--resume").code == 0
+    assert same_weights(MODEL, Path("whole.safetensors"))
 
 
 def test_several_styles_in_one_network(train: Command) -> None:
@@ -417,6 +444,8 @@ def test_dry_run_says_what_it_would_take_and_writes_nothing(
     assert lines[-1].startswith("device   cpu (")
     assert re.fullmatch(r"takes    9 steps, about \d+ s \(\d\.\d\d s a step\)", last)
     assert (done.code, done.err, names(folder)) == (0, "", before)
+    done = train("--dry-run", "-p", preset, "-n", "9", "--statistic", "neighbors")
+    assert (done.code, done.err, names(folder)) == (0, "", before)
 
 
 def test_dry_run_as_json(train: Command) -> None:
@@ -454,6 +483,7 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[TrainingRequest]:
         ("--batch", "training.batch", 3),
         ("--crop", "training.crop", 40),
         ("--beta", "style.beta", 5.5),
+        ("--statistic", "style.statistic", "neighbors"),
         ("--style-size", "style.size", 64),
         ("--seed", "seed", 9),
     ],
@@ -536,6 +566,11 @@ def test_out_of_memory(train: Command, monkeypatch: pytest.MonkeyPatch) -> None:
             ("--crop", "8", "--batch", "0"),
             "t.yaml: training.batch: input should be greater than or equal to 1 (not 0); "
             "training.crop: input should be greater than or equal to 32 (not 8)",
+        ),
+        (
+            ("--statistic", "grams"),
+            "t.yaml: style.statistic: input should be 'gram', 'mean-std', 'covariance', "
+            "'sliced-wasserstein' or 'neighbors' (not 'grams')",
         ),
         (("-d", "gpu"), "unknown device 'gpu'; use auto, cpu, cuda, cuda:N or mps"),
         (

@@ -46,6 +46,12 @@ def preset(generator: dict[str, Any] = TRANSFORMER, **schedule: float) -> Traini
     )
 
 
+def matching(settings: TrainingPreset, statistic: str) -> TrainingPreset:
+    """The same with another statistic."""
+    style = settings.style.model_copy(update={"statistic": statistic})
+    return settings.model_copy(update={"style": style})
+
+
 def generator_for(settings: TrainingPreset, styles: int = 1) -> nn.Module:
     """The same random weights every time."""
     torch.manual_seed(settings.seed)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch import Tensor
@@ -7,6 +9,8 @@ from torch import Tensor
 from styleforge.images import fit_size, resize
 from styleforge.loss_network import loss_network
 from styleforge.losses import Loss, Objective, gram_matrix, style_loss
+from styleforge.presets import TrainingStatisticName
+from styleforge.statistics import statistic_named
 from styleforge.training.objective import BatchObjective
 from styleforge.training.preset import TrainingPreset, TrainingStyle
 from styleforge.vgg import VGG19
@@ -21,6 +25,13 @@ PRESET = TrainingPreset.model_validate(
     }
 )
 STYLES = [1, 0, 1]
+STATISTICS = pytest.mark.parametrize("name", get_args(TrainingStatisticName))
+
+
+def matching(name: str, size: int = PRESET.style.size) -> TrainingPreset:
+    """The preset, with this statistic of styles of this size."""
+    style = PRESET.style.model_copy(update={"statistic": name, "size": size})
+    return PRESET.model_copy(update={"style": style})
 
 
 @pytest.fixture(scope="module")
@@ -38,32 +49,38 @@ def images(seed: int, count: int = 3) -> Tensor:
 
 
 @torch.no_grad()
-def transfer_objective(network: VGG19, photo: Tensor, style: Tensor) -> Objective:
-    """What a transfer of one photo would minimise, in units of the style's Gram matrices."""
+def transfer_objective(
+    network: VGG19, photo: Tensor, style: Tensor, name: TrainingStatisticName
+) -> Objective:
+    """What a transfer of one photo would minimise, in units of the style's statistics."""
     content = network(photo)
     wanted = network(resize(style, fit_size((style.shape[3], style.shape[2]), PRESET.style.size)))
-    grams = {layer: gram_matrix(wanted[layer]) for layer in PRESET.style_weights}
+    statistic = statistic_named(name, seed=PRESET.seed)
+    targets = {layer: statistic.target(wanted[layer]) for layer in PRESET.style_weights}
     return Objective(
         network,
         content_targets={layer: content[layer] for layer in PRESET.content_weights},
         content_weights=PRESET.content_weights,
-        style_targets=grams,
+        style_targets=targets,
         style_weights={
-            layer: weight / grams[layer].square().mean().sqrt().item()
+            layer: weight / statistic.unit(targets[layer]).item()
             for layer, weight in PRESET.style_weights.items()
         },
         tv_weight=PRESET.tv,
+        statistic=statistic,
     )
 
 
+@STATISTICS
 def test_a_batch_has_the_mean_of_the_losses_of_single_transfers(
-    batch_objective: BatchObjective, network: VGG19, painting: Tensor, photo: Tensor
+    network: VGG19, painting: Tensor, photo: Tensor, name: TrainingStatisticName
 ) -> None:
     photos, pictures = images(0), [painting, photo]
+    batch_objective = BatchObjective(network, pictures, matching(name))
     together, apart = (images(1).requires_grad_() for _ in range(2))
     loss = batch_objective(together, photos, torch.tensor(STYLES))
     single = [
-        transfer_objective(network, photos[i : i + 1], pictures[style])(apart[i : i + 1])
+        transfer_objective(network, photos[i : i + 1], pictures[style], name)(apart[i : i + 1])
         for i, style in enumerate(STYLES)
     ]
     mean = Loss(*(torch.stack(terms).mean() for terms in zip(*single, strict=True)))
@@ -72,6 +89,21 @@ def test_a_batch_has_the_mean_of_the_losses_of_single_transfers(
     loss.total.backward()
     mean.total.backward()
     assert (together.grad - apart.grad).norm() < 1e-4 * apart.grad.norm()
+
+
+def test_a_training_matches_gram_matrices_unless_told_otherwise(
+    network: VGG19, painting: Tensor
+) -> None:
+    """In units of their own, by the formula."""
+    pastiches, expected = images(1), torch.zeros(())
+    style = resize(painting, fit_size((painting.shape[3], painting.shape[2]), PRESET.style.size))
+    found, wanted = network(pastiches), network(style)
+    for layer, weight in PRESET.style_weights.items():
+        gram = gram_matrix(wanted[layer])
+        loss = 0.25 * (gram_matrix(found[layer]) - gram).square().mean()
+        expected = expected + weight * loss / gram.square().mean().sqrt()
+    objective = BatchObjective(network, [painting], PRESET)
+    torch.testing.assert_close(objective(pastiches, None, torch.zeros(3).long()).style, expected)
 
 
 @torch.no_grad()
@@ -94,12 +126,39 @@ def test_strong_and_pale_styles_count_alike(network: VGG19, painting: Tensor) ->
     assert plain_weak / plain_strong < 0.25 * weak / strong < 1
 
 
+@STATISTICS
 def test_each_image_is_held_against_its_own_style(
-    batch_objective: BatchObjective, photo: Tensor
+    network: VGG19, painting: Tensor, photo: Tensor, name: str
 ) -> None:
-    pastiche = resize(photo, fit_size((photo.shape[3], photo.shape[2]), PRESET.style.size))
+    """Styles of 32 x 32 pixels have no more places than neighbors are looked for among."""
+    styles = [painting[..., :40, :40], photo[..., :40, :40]]
+    batch_objective = BatchObjective(network, styles, matching(name, 32))
+    pastiche = resize(styles[1], (32, 32))
     own, other = (batch_objective(pastiche, None, torch.tensor([k])).style for k in (1, 0))
-    assert own < 1e-6 * other
+    between_quantiles = name == "sliced-wasserstein"
+    assert own < (1e-3 if between_quantiles else 1e-6) * other
+
+
+@STATISTICS
+def test_an_even_style_has_a_finite_loss_and_gradient(network: VGG19, name: str) -> None:
+    objective = BatchObjective(network, [torch.full((1, 3, 48, 48), 0.5)], matching(name))
+    pastiches = images(1).requires_grad_()
+    loss = objective(pastiches, None, torch.zeros(3).long()).style
+    (gradient,) = torch.autograd.grad(loss, pastiches)
+    assert loss.isfinite()
+    assert gradient.isfinite().all()
+
+
+def test_the_seed_decides_which_places_of_a_style_are_found(
+    network: VGG19, painting: Tensor
+) -> None:
+    losses = []
+    for seed in (0, 0, 1):
+        changed: TrainingPreset = matching("neighbors", 64).model_copy(update={"seed": seed})
+        objective = BatchObjective(network, [painting], changed)
+        losses.append(objective(images(1), None, torch.zeros(3).long()).style)
+    assert losses[0].equal(losses[1])
+    assert not losses[0].equal(losses[2])
 
 
 def test_a_photo_as_it_is_has_no_content_loss(batch_objective: BatchObjective) -> None:

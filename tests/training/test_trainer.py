@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from styleforge.loss_network import loss_network
 from styleforge.losses import Loss
 from styleforge.models import Model, ModelInfo, ModelStyle, widened
+from styleforge.presets import TrainingStatisticName
 from styleforge.training.objective import BatchObjective
 from styleforge.training.preset import Schedule, TrainingPreset
 from styleforge.training.trainer import Trainer, learning_rate
@@ -22,6 +23,7 @@ from tests.training.conftest import (
     assert_same,
     brightness,
     generator_for,
+    matching,
     preset,
     weights_of,
 )
@@ -65,8 +67,11 @@ def rate(trainer: Trainer) -> float:
 
 
 @GENERATORS
-def test_the_loss_falls(generator: dict[str, Any], weights: Weights, painting: Tensor) -> None:
-    settings = preset(generator, steps=12, learning_rate=0.03)
+@pytest.mark.parametrize("statistic", get_args(TrainingStatisticName))
+def test_the_loss_falls(
+    generator: dict[str, Any], statistic: str, weights: Weights, painting: Tensor
+) -> None:
+    settings = matching(preset(generator, steps=12, learning_rate=0.03), statistic)
     objective = BatchObjective(loss_network(weights, settings), [painting], settings)
     trainer = trainer_for(settings, objective)
     photos = photos_for(settings)

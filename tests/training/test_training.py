@@ -34,6 +34,7 @@ from tests.training.conftest import (
     TRANSFORMER,
     Train,
     assert_same,
+    matching,
     preset,
     weights_of,
 )
@@ -48,10 +49,18 @@ def kind_of_training(kind: str) -> tuple[TrainingPreset, dict[str, Any]]:
         return preset(TEXTURE, steps=STEPS), {"photographs": None}
     if kind == "stylizing texture":
         return preset(STYLIZING_TEXTURE, steps=STEPS), {}
-    return preset(TRANSFORMER, steps=STEPS), {"styles": ["cafe", "chelsea"]}
+    two: dict[str, Any] = {"styles": ["cafe", "chelsea"]}
+    if kind == "neighbors":
+        return matching(preset(TRANSFORMER, steps=STEPS), "neighbors"), two
+    if kind == "texture by neighbors":
+        return matching(preset(TEXTURE, steps=STEPS), "neighbors"), {"photographs": None}
+    return preset(TRANSFORMER, steps=STEPS), two
 
 
-KINDS = pytest.mark.parametrize("kind", ["transformer", "texture", "stylizing texture"])
+KINDS = pytest.mark.parametrize(
+    "kind",
+    ["transformer", "texture", "stylizing texture", "neighbors", "texture by neighbors"],
+)
 
 
 def steps_of(training: Training, count: int | None = None) -> list[tuple[float, ...]]:
@@ -97,9 +106,11 @@ def test_workers_change_nothing(train: Train) -> None:
     assert steps_of(train(preset(), workers=1)) == steps_of(train(preset()))
 
 
-def test_adding_a_style_goes_on_after_a_stop_too(train: Train) -> None:
+@pytest.mark.parametrize("statistic", ["gram", "neighbors"])
+def test_adding_a_style_goes_on_after_a_stop_too(train: Train, statistic: str) -> None:
     options: dict[str, Any] = {"styles": ["cafe", "chelsea"], "first_style": 1}
-    whole, stopped, resumed = (train(preset(), **options) for _ in range(3))
+    settings = matching(preset(), statistic)
+    whole, stopped, resumed = (train(settings, **options) for _ in range(3))
     steps_of(whole)
     steps_of(stopped, 2)
     resumed.load_state(stopped.state())
@@ -127,6 +138,7 @@ def fewer(photographs: Photographs) -> Photographs:
     ("changes", "named"),
     [
         ({"settings": preset(batch=1)}, "settings"),
+        ({"settings": matching(preset(), "neighbors")}, "settings"),
         ({"styles": ["chelsea"]}, "styles"),
         ({"styles": ["cafe", "chelsea"]}, "styles"),
         ({"photographs": "fewer"}, "photographs"),
@@ -161,6 +173,14 @@ def test_adding_styles_is_another_training(train: Train) -> None:
     state = train(preset(), styles=styles, first_style=1).state()
     with pytest.raises(UsageError, match="was made with other settings; "):
         train(preset(), styles=styles).load_state(state)
+
+
+def test_a_checkpoint_from_before_there_were_statistics_is_of_gram_matrices(train: Train) -> None:
+    state = train(preset()).state()
+    del state["made_from"]["settings"]["style"]["statistic"]
+    train(preset()).load_state(state)
+    with pytest.raises(UsageError, match="was made with other settings; "):
+        train(matching(preset(), "neighbors")).load_state(state)
 
 
 def test_another_description_is_the_same_training(train: Train) -> None:
