@@ -31,7 +31,7 @@ def write(text: str) -> str:
 
 
 def test_the_training_presets_that_ship() -> None:
-    assert training_presets() == ["johnson", "multi", "texture", "ulyanov"]
+    assert training_presets() == ["johnson", "multi", "neighbors", "texture", "ulyanov"]
     assert DEFAULT_TRAINING_PRESET in training_presets()
 
 
@@ -83,7 +83,11 @@ def test_overrides_replace_single_settings() -> None:
         ("trainign: {}", "trainign: unknown key (did you mean training?)"),
         ("training: {step: 5}", "training.step: unknown key (did you mean steps?)"),
         ("style: {scale: 2}", "style.scale: unknown key"),
-        ("style: {statistic: covariance}", "style.statistic: unknown key"),
+        (
+            "style: {statistic: neighbours}",
+            "style.statistic: input should be 'gram', 'mean-std', 'covariance', "
+            "'sliced-wasserstein' or 'neighbors' (not 'neighbours')",
+        ),
         (
             "generator: {kind: transformer, widht: 4}",
             "generator.widht: unknown key (did you mean width?)",
@@ -153,8 +157,8 @@ def test_an_unknown_preset_has_a_suggestion() -> None:
     with pytest.raises(UsageError) as caught:
         load_training_preset("jonson")
     assert str(caught.value) == (
-        "unknown preset 'jonson' (did you mean johnson?); there are johnson, multi, texture, "
-        "ulyanov, or give the path of a .yaml file"
+        "unknown preset 'jonson' (did you mean johnson?); there are johnson, multi, neighbors, "
+        "texture, ulyanov, or give the path of a .yaml file"
     )
 
 
