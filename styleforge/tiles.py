@@ -31,6 +31,7 @@ from styleforge.losses import (
     half_squared_distance,
     total_variation,
 )
+from styleforge.neighbors import CELL
 
 Extract = Callable[[Tensor], Features]
 
@@ -78,7 +79,7 @@ class Tiling:
     @classmethod
     def of(cls, side: int, layers: Iterable[str]) -> Tiling:
         layers = list(layers)
-        align = max(map(stride, layers))
+        align = max(CELL, *map(stride, layers))  # no tile ends within a hypercolumn's cell
         margin = max(map(reach, layers))
         return cls(max(side // align, 1) * align, math.ceil(margin / align) * align, align)
 
@@ -182,6 +183,8 @@ class TiledObjective:
                     own = _own_sums(tile, layer, features[layer], self._moments, guidance)
                     own_style = own_style + (own * derivative).sum()
                 own_total = own_content + own_neighbors + own_style
+                if not own_total.requires_grad:  # a strip narrower than the cells of all layers
+                    continue
                 (own_gradient,) = torch.autograd.grad(own_total, pixels)
             content += own_content.detach()
             style += own_neighbors.detach()
@@ -239,8 +242,10 @@ class TiledObjective:
         loss = image.new_zeros(())
         for layer, weight in self.objective.neighbor_weights.items():
             target, step = self.objective.neighbor_targets[layer], stride(layer)
-            own = averaged(tile.own(features[layer], step), target.cell)
             places = tile.place(step * target.cell).cut(target.places)
+            if not places.numel():  # a strip at the edge, narrower than a cell
+                continue
+            own = averaged(tile.own(features[layer], step), target.cell)
             numbers = target.places.numel() * own.shape[1]
             share = half_squared_distance(own, target._replace(places=places).features)
             loss = loss + weight * share / (numbers * target.variance)

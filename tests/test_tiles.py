@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
 
 from styleforge.guidance import guidance
-from styleforge.layers import LAYERS, reach, stride
-from styleforge.losses import GRAM, Moments, Objective, gram_matrix
+from styleforge.layers import LAYERS, filters, reach, stride
+from styleforge.losses import GRAM, Moments, NeighborTarget, Objective, gram_matrix
+from styleforge.neighbors import CELL
 from styleforge.statistics import COVARIANCE, MEAN_STD, SlicedWasserstein
 from styleforge.tiles import TiledObjective, Tiling, style_statistics, whole_features
 from styleforge.vgg import VGG19, Padding, Pooling
@@ -111,6 +115,53 @@ def test_other_statistics_and_regions_equal_those_of_the_whole_picture(
     tiled = TiledObjective(whole, Tiling.of(32, network.wanted))
     for found, expected in zip(*(evaluated(x, picture) for x in (tiled, whole)), strict=True):
         assert (found - expected).norm() < 1e-10 * expected.norm()
+
+
+def random_neighbors(picture: Tensor, cells: dict[str, int]) -> dict[str, Any]:
+    """Targets and weights for an objective, as a scale of neighbors has them."""
+    generator = torch.Generator().manual_seed(4)
+    targets = {}
+    for layer, cell in cells.items():
+        shape = [side // (stride(layer) * cell) for side in picture.shape[2:]]
+        rows = torch.rand(9, filters(layer), generator=generator).to(picture)
+        places = torch.randint(9, shape, generator=generator)
+        targets[layer] = NeighborTarget(rows, places, cell, torch.tensor(0.3).to(picture))
+    return {"neighbor_targets": targets, "neighbor_weights": dict.fromkeys(cells, 5.0)}
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [{"relu1_2": 1, "relu2_2": 1}, {"relu1_2": 4, "relu2_2": 2}, {"relu2_1": 2, "relu3_1": 1}],
+    ids=str,
+)
+@pytest.mark.parametrize("size", [(65, 43), (49, 52)], ids=str)
+def test_neighbors_equal_those_of_the_whole_picture(
+    size: tuple[int, int], cells: dict[str, int], weights: Weights
+) -> None:
+    """Also where the last tile is narrower than a cell, and no layer is coarser than cells are."""
+    network = VGG19(weights, list(cells)).double()
+    picture = image(*size).double()
+    whole = Objective(network, {}, {}, {}, {}, **random_neighbors(picture, cells))
+    tiled = TiledObjective(whole, Tiling.of(16, network.wanted))
+    for found, expected in zip(*(evaluated(x, picture) for x in (tiled, whole)), strict=True):
+        assert (found - expected).norm() < 1e-10 * expected.norm()
+
+
+def test_neighbors_beside_all_else_equal_those_of_the_whole_picture(weights: Weights) -> None:
+    network = VGG19(weights, [CONTENT, *STYLE]).double()
+    picture = image(75, 65).double()
+    whole = replace(
+        objective_for(network, picture), **random_neighbors(picture, {"relu1_1": 4, "relu3_1": 1})
+    )
+    tiled = TiledObjective(whole, Tiling.of(32, network.wanted))
+    for found, expected in zip(*(evaluated(x, picture) for x in (tiled, whole)), strict=True):
+        assert (found - expected).norm() < 1e-10 * expected.norm()
+
+
+def test_no_tile_ends_within_a_cell() -> None:
+    for length in range(32, 140):
+        for tile in Tiling.of(16, ["relu1_2"]).tiles(length, 40):
+            assert tile.core.top % CELL == tile.core.left % CELL == 0
 
 
 @SIZES
