@@ -9,9 +9,13 @@ from styleforge.losses import (
     GRAM,
     Guidance,
     Moments,
+    NeighborTarget,
     Objective,
+    averaged,
     content_loss,
     gram_matrix,
+    half_squared_distance,
+    neighbor_loss,
     style_loss,
     total_variation,
 )
@@ -160,6 +164,90 @@ def test_float64_stays_float64() -> None:
     assert content_loss(random(1, 2, 3, 3), random(1, 2, 3, 3)).dtype == torch.float64
 
 
+def neighbor_target(rows: Tensor, places: Tensor, cell: int, variance: float) -> NeighborTarget:
+    return NeighborTarget(rows, places, cell, torch.tensor(variance, dtype=rows.dtype))
+
+
+def test_convention_neighbor_loss_is_half_the_mean_over_the_variance() -> None:
+    features = torch.tensor([[1.0, 2.0], [3.0, 4.0]]).view(1, 2, 1, 2)  # (1, 3), then (2, 4)
+    rows = torch.tensor([[9.0, 9.0], [2.0, 1.0], [1.0, 3.0]])
+    target = neighbor_target(rows, torch.tensor([[2, 1]]), 1, 4.0)
+    assert target.features.equal(torch.tensor([[1.0, 2.0], [3.0, 1.0]]).view(1, 2, 1, 2))
+    assert neighbor_loss(features, target).item() == 0.5 * (0 + 0 + 0 + 9) / 4 / 4.0
+
+
+def test_convention_neighbor_loss_of_cells_is_of_their_means() -> None:
+    """What is left over at the right and at the bottom does not count."""
+    features = torch.tensor([[1.0, 3.0, 50.0], [5.0, 7.0, 50.0], [50.0, 50.0, 50.0]])
+    target = neighbor_target(torch.tensor([[2.0]]), torch.tensor([[0]]), 2, 1.0)
+    assert averaged(features[None, None], 2).item() == 4
+    assert neighbor_loss(features[None, None], target).item() == 0.5 * (4 - 2) ** 2
+
+
+def test_neighbor_loss_at_its_target_is_zero_with_no_gradient() -> None:
+    places = torch.arange(20).flip(0).view(4, 5)
+    target = neighbor_target(random(20, 3), places, 1, 0.5)
+    features = target.features.clone().requires_grad_()
+    loss = neighbor_loss(features, target)
+    assert loss.item() == 0
+    assert torch.autograd.grad(loss, features)[0].count_nonzero() == 0
+    large = target.features.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    assert neighbor_loss(large, target._replace(cell=2)).item() == pytest.approx(0, abs=1e-30)
+
+
+def test_neighbor_loss_of_what_has_nothing_in_common_is_about_1() -> None:
+    """Both with the same variance, which it does not depend on."""
+    for scale in (1e-2, 1.0, 100.0):
+        rows = scale * random(400, 8)
+        target = neighbor_target(rows, torch.arange(400).view(20, 20), 1, scale**2)
+        loss = neighbor_loss(scale * random(1, 8, 20, 20, seed=1), target)
+        assert loss.item() == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("cell", [1, 2, 4])
+def test_neighbor_gradient_equals_autograd_of_the_formula(cell: int) -> None:
+    features = random(1, 3, 9, 10).requires_grad_()
+    shape = (9 // cell, 10 // cell)
+    places = torch.randint(7, shape, generator=torch.Generator().manual_seed(0))
+    target = neighbor_target(random(7, 3, seed=1), places, cell, 0.3)
+    cells = features.unfold(2, cell, cell).unfold(3, cell, cell).mean((4, 5))
+    difference = cells[0].permute(1, 2, 0) - target.rows[places]
+    formula = 0.5 * difference.square().mean() / 0.3
+    loss = neighbor_loss(features, target)
+    torch.testing.assert_close(loss, formula)
+    torch.testing.assert_close(
+        torch.autograd.grad(3 * loss, features), torch.autograd.grad(3 * formula, features)
+    )
+    assert torch.autograd.gradcheck(lambda x: neighbor_loss(x, target), features)
+
+
+def test_half_squared_distance_is_of_a_constant() -> None:
+    features, target = random(2, 3, 4).requires_grad_(), random(2, 3, 4, seed=1)
+    distance = half_squared_distance(features, target)
+    torch.testing.assert_close(distance, 0.5 * (features - target).square().sum())
+    assert torch.autograd.gradcheck(lambda x: half_squared_distance(x, target), features)
+    (gradient,) = torch.autograd.grad(distance, features)
+    torch.testing.assert_close(gradient, (features - target).detach())
+
+
+@FLOATS
+@pytest.mark.parametrize("cell", [1, 2])
+def test_short_floats_of_neighbors_are_accumulated_in_float32(
+    dtype: torch.dtype, cell: int
+) -> None:
+    features = (100 * random(1, 2, 64, 64)).to(dtype).requires_grad_()
+    places = torch.arange((64 // cell) ** 2).view(64 // cell, 64 // cell)
+    rows = (100 * random(places.numel(), 2, seed=1)).float()
+    target = neighbor_target(rows, places, cell, 2.0)
+    found = neighbor_loss(features, target)
+    exact = neighbor_loss(features.double(), target._replace(rows=rows.double()))
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, exact.float(), rtol=1e-4, atol=0)
+    (gradient,) = torch.autograd.grad(found, features)
+    assert gradient.dtype == dtype
+    assert gradient.isfinite().all()
+
+
 def layers_of(image: Tensor) -> dict[str, Tensor]:
     return {"first": image, "second": image.square() - 1}
 
@@ -168,6 +256,7 @@ def test_objective_is_the_weighted_sum() -> None:
     image = random(1, 3, 4, 5, dtype=torch.float32)
     target = random(1, 3, 4, 5, seed=1, dtype=torch.float32)
     content, grams = layers_of(target), {k: gram_matrix(x) for k, x in layers_of(target).items()}
+    neighbors = neighbor_target(random(5, 3).float(), torch.tensor([[0, 3], [4, 1]]), 2, 0.5)
     loss = Objective(
         layers_of,
         content_targets=content,
@@ -175,11 +264,14 @@ def test_objective_is_the_weighted_sum() -> None:
         style_targets=grams,
         style_weights={"first": 3.0, "second": 5.0},
         tv_weight=7.0,
+        neighbor_targets={"second": neighbors},
+        neighbor_weights={"second": 11.0},
     )(image)
     found = layers_of(image)
     torch.testing.assert_close(loss.content, 2 * content_loss(found["second"], content["second"]))
     style = 3 * style_loss(found["first"], grams["first"])
     style += 5 * style_loss(found["second"], grams["second"])
+    style += 11 * neighbor_loss(found["second"], neighbors)
     torch.testing.assert_close(loss.style, style)
     torch.testing.assert_close(loss.tv, 7 * total_variation(image))
     torch.testing.assert_close(loss.total, loss.content + loss.style + loss.tv)
