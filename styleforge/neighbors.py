@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleforge.layers import filters, stride
-from styleforge.losses import Features, LayerWeights, averaged
+from styleforge.losses import Features, LayerWeights, at_least_float32, averaged
 
 CELL = 4
 """Pixels of the image a side for which there is one hypercolumn."""
@@ -57,7 +57,7 @@ def hypercolumns(features: Features, weights: LayerWeights, variances: Features)
     size = grid(features)
     columns = []
     for layer, weight in weights.items():
-        own = rows_of(on_cells(features[layer], layer, size))
+        own = at_least_float32(rows_of(on_cells(features[layer], layer, size)))
         columns.append(own * _scale(weight, variances[layer], own.shape[1]))
     return torch.cat(columns, 1)
 
