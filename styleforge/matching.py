@@ -101,8 +101,8 @@ class StyleNeighbors:
         """
         paintings = [sized(style, photo, self.preset) for style in self.styles]
         variances = self._variances([image for image, _ in paintings])
-        columns = hypercolumns(self._features(query), self._weights, variances)
-        size = query.shape[2] // CELL, query.shape[3] // CELL
+        features = self._features(query)
+        columns, size = hypercolumns(features, self._weights, variances), grid(features)
         where = self._where(masks, size).to(columns)
         found, similarity = [], []
         for (image, mask), region in zip(paintings, where, strict=True):
@@ -175,10 +175,10 @@ class StyleNeighbors:
         """Those of a style image and its rotations that its mask leaves."""
         columns, places = [], []
         for turns, turned in self._turned(image):
-            columns.append(hypercolumns(self._features(turned), self._weights, variances))
-            size = turned.shape[2] // CELL, turned.shape[3] // CELL
+            features = self._features(turned)
+            columns.append(hypercolumns(features, self._weights, variances))
             white = None if mask is None else torch.rot90(mask, turns, (2, 3))
-            places.append(_places(size, turns, white).to(columns[-1]))
+            places.append(_places(grid(features), turns, white).to(columns[-1]))
         cells = _Cells(torch.cat(columns), torch.cat(places))
         return cells.at(cells.preference > _LEAST_PREFERENCE)
 
@@ -312,8 +312,11 @@ def _drawn(
         numbers = torch.randperm(height * width, generator=generator)[:count]
     else:
         white = _on_grid(mask, (height, width)).flatten().cpu()
-        count = min(count, int((white > 0).sum()))
-        numbers = torch.multinomial(white, count, generator=generator)
+        white = white.where(white > _LEAST_PREFERENCE * white.max(), 0)
+        count = min(count, int(white.count_nonzero()))
+        # as torch.multinomial does it, which refuses images of more than 2^24 pixels
+        waits = torch.empty_like(white).exponential_(generator=generator) / white
+        numbers = waits.topk(count, largest=False).indices
     return torch.stack([numbers // width, numbers % width], 1).to(image.device)
 
 
