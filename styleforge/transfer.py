@@ -32,7 +32,7 @@ from styleforge.optimize.scales import Scale, Stage, refine
 from styleforge.presets import Preset
 from styleforge.schedule import check_shape, plan
 from styleforge.statistics import sorting_bytes, statistic_named
-from styleforge.styles import StyleImage, StyleTargets, check_layers, shares
+from styleforge.styles import StyleImage, StyleTargets, check_layers, shares, style_size
 from styleforge.tiles import TiledObjective, Tiling, whole_features
 from styleforge.weights import Weights, load_weights
 
@@ -307,9 +307,12 @@ class StyleTransfer:
         return {}
 
     def _sources(self, photo: Tensor) -> Sources:
-        """What hypercolumns find for the photo alone, at the largest size that is theirs."""
+        """What hypercolumns find for the photo alone, at the largest size that is theirs.
+
+        A flat photo stays larger: every layer has to see something of it.
+        """
         largest = self.studio.preset.neighbors.hypercolumns
-        small = resize(photo, fit_size(_size(photo), largest))
+        small = resize(photo, style_size(_size(photo), largest, 1.0))
         return self.studio.neighbors.of_hypercolumns(small, small, self._masks)[1]
 
     def _query(self, scale: Scale, photo: Tensor) -> Tensor:
@@ -335,8 +338,11 @@ class StyleTransfer:
 
     def _image(self, scale: Scale) -> Tensor:
         """What is known so far, at the size of a scale, on the CPU."""
-        scales = self.studio.preset.scales
-        return self._refined(scale, self._reached, detail=scales.detail if scales else 0.0)
+        preset = self.studio.preset
+        detail = preset.scales.detail if preset.scales else 0.0
+        if not preset.strength:  # nothing but the photo: nor should its detail get lost
+            detail = 1.0
+        return self._refined(scale, self._reached, detail=detail)
 
     def _refined(self, scale: Scale, reached: _Reached | None, *, detail: float) -> Tensor:
         if reached is None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -14,11 +15,11 @@ from styleforge.errors import OutOfMemoryError, UsageError
 from styleforge.images import MIN_SIDE, resize
 from styleforge.losses import Objective, gram_matrix
 from styleforge.optimize.minimize import Iterate, minimize
-from styleforge.optimize.scales import Scale
-from styleforge.presets import Preset
+from styleforge.optimize.scales import Stage
+from styleforge.presets import Preset, load_preset
 from styleforge.settings import validate
 from styleforge.styles import StyleImage, style_size
-from styleforge.transfer import NOISE, Studio, Styles, StyleTransfer, plan
+from styleforge.transfer import NOISE, Progress, Studio, Styles, StyleTransfer
 from styleforge.weights import Weights
 
 SHALLOW: dict[str, Any] = {
@@ -32,6 +33,15 @@ SHALLOW: dict[str, Any] = {
 """Few and cheap layers, for what does not depend on them."""
 
 TWO_SCALES: dict[str, Any] = {"scales": {"start": 32, "steps": 3}, "size": 64}
+NEIGHBORS: dict[str, Any] = {
+    "network": {"normalized": True},
+    "content": {"alpha": 0.01, "layers": {"conv2_1": 1}},
+    "style": {"beta": 0, "layers": {"conv1_1": 1, "conv2_1": 1}},
+    "neighbors": {"weight": 1, "layers": {"conv1_2": 1, "conv3_1": 1}, "rounds": 2},
+    "optimizer": {"steps": 8},
+    "scales": {"start": 32, "steps": 4, "detail": 0},
+    "size": 64,
+}
 CONTENT_ONLY: dict[str, Any] = {"style": {"beta": 0, "layers": {"conv1_1": 1}}}
 
 
@@ -276,31 +286,6 @@ def test_style_keeps_its_share_and_its_shape(
     assert abs(min(found) - max(found) * min(size) / max(size)) <= 0.5 + 1e-9
 
 
-@pytest.mark.parametrize(
-    ("content_size", "size", "shorter", "needed"),
-    [((320, 40), 64, 8, 256), ((40, 320), 200, 25, 256), ((1000, 333), 93, 31, 97)],
-)
-def test_image_too_flat_for_the_size(
-    content_size: tuple[int, int], size: int, shorter: int, needed: int
-) -> None:
-    with pytest.raises(UsageError) as caught:
-        plan(content_size, shallow(size=size))
-    assert str(caught.value) == (
-        f"the content image is {content_size[0]} x {content_size[1]} pixels: at size {size} its "
-        f"shorter side would have {shorter}; use --size {needed} or more"
-    )
-    assert min(plan(content_size, shallow(size=needed))[-1].size) == MIN_SIDE
-
-
-def test_size_0_keeps_the_photos_own() -> None:
-    assert plan((77, 55), shallow(size=0)) == [Scale((77, 55), 4)]
-    assert plan((200, 150), shallow(size=0, scales={"start": 64, "steps": 9})) == [
-        Scale((64, 48), 9),
-        Scale((128, 96), 9),
-        Scale((200, 150), 4),
-    ]
-
-
 def test_run_in_tiles_gives_the_same_picture(
     photo: Tensor, painting: Tensor, weights: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -503,3 +488,195 @@ def test_two_styles_at_different_layers(photo: Tensor, painting: Tensor, weights
     ]
     first, *_, last = list(style_transfer(photo, styles, shallow(), weights=weights))
     assert last.loss.total < 0.7 * first.loss.total
+
+
+def with_neighbors(**settings: Any) -> Preset:
+    return shallow(**{**NEIGHBORS, **settings})
+
+
+def by_scale(run: StyleTransfer) -> list[list[Progress]]:
+    return [list(own) for _, own in groupby(run, lambda progress: progress.scale_index)]
+
+
+def test_neighbors_end_to_end(square: Tensor, painting: Tensor, weights: Weights) -> None:
+    run = style_transfer(square, [(painting, 1.0)], with_neighbors(), weights=weights)
+    assert run.sources is None
+    progress = by_scale(run)
+    stages = [(own[0].scale.stage, own[0].scale.size, own[-1].step) for own in progress]
+    assert stages == [
+        (Stage.HYPERCOLUMNS, (32, 32), 4),
+        (Stage.HYPERCOLUMNS, (64, 64), 4),
+        (Stage.LAYERS, (64, 64), 4),
+        (Stage.LAYERS, (64, 64), 4),
+    ]
+    for own in progress:
+        assert own[-1].loss.total < own[0].loss.total
+    assert progress[0][-1].loss.total < 0.9 * progress[0][0].loss.total
+    assert run.sources is not None
+    assert run.sources.style.shape == (16, 16), "of the last hypercolumns"
+
+
+@pytest.mark.parametrize("scales", [None, {"start": 32, "steps": 2}], ids=["one", "two"])
+def test_a_photo_that_is_the_painting_stays(
+    scales: dict[str, Any] | None, square: Tensor, weights: Weights
+) -> None:
+    neighbors = {**NEIGHBORS["neighbors"], "rotations": False}
+    preset = with_neighbors(scales=scales, neighbors=neighbors, content={"alpha": 0})
+    run = style_transfer(square, [(square, 1.0)], preset, weights=weights)
+    first = next(iter(run))
+    assert first.loss.total < 1e-8
+    if scales is None:
+        assert psnr(finished(run), square) > 30
+
+
+def test_same_seed_gives_the_same_bytes_with_neighbors_and_a_sketch(
+    square: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    neighbors = {**NEIGHBORS["neighbors"], "sketch": 1}
+    style = {**NEIGHBORS["style"], "beta": 10}
+    preset = with_neighbors(neighbors=neighbors, style=style, strength=0.8, seed=3)
+    runs = [style_transfer(square, [(painting, 1.0)], preset, weights=weights) for _ in range(2)]
+    assert runs[0].scales[0].stage is Stage.STATISTICS
+    first, second = map(finished, runs)
+    assert first.numpy().tobytes() == second.numpy().tobytes()
+
+
+def test_image_has_the_final_size_at_any_moment_of_all_stages(
+    square: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    neighbors = {**NEIGHBORS["neighbors"], "sketch": 1}
+    style = {**NEIGHBORS["style"], "beta": 10}
+    preset = with_neighbors(
+        neighbors=neighbors,
+        style=style,
+        strength=0.8,
+        optimizer={"steps": 2},
+        scales={"start": 32, "steps": 1},
+    )
+    run = style_transfer(square, [(painting, 1.0)], preset, weights=weights)
+    assert run.image().equal(square)
+    seen = set()
+    for progress in run:
+        seen.add(progress.scale.stage)
+        assert run.image().shape == square.shape
+        assert 0 <= run.image().min() <= run.image().max() <= 1
+    assert seen == set(Stage)
+
+
+def test_a_sketch_is_matched_and_not_kept(
+    square: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    """Neighbors start from the photo again."""
+    neighbors = {**NEIGHBORS["neighbors"], "sketch": 1}
+    style = {**NEIGHBORS["style"], "beta": 10}
+    preset = with_neighbors(neighbors=neighbors, style=style, strength=0.8)
+    run = style_transfer(square, [(painting, 1.0)], preset, weights=weights)
+    for progress in run:
+        if progress.scale.stage is Stage.HYPERCOLUMNS:
+            break
+        before = run.image()
+    assert psnr(before, square) < 30
+    assert psnr(run.image(), resize(resize(square, progress.scale.size), (64, 64))) > 45
+
+
+def test_neighbors_go_with_adam(square: Tensor, painting: Tensor, weights: Weights) -> None:
+    preset = with_neighbors(optimizer={"name": "adam", "steps": 12}, scales=None)
+    run = style_transfer(square, [(painting, 1.0)], preset, weights=weights)
+    progress = by_scale(run)
+    for own in progress:
+        assert own[-1].loss.total < own[0].loss.total
+    assert run._carried.adam is not None
+
+
+def test_neighbors_run_in_tiles(
+    square: Tensor, painting: Tensor, weights: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both stages, at a size that is no multiple of the cells or of the tiles."""
+    monkeypatch.setattr(estimate, "_TILE_SIDES", (16,))
+    neighbors = {**NEIGHBORS["neighbors"], "layers": {"conv1_2": 1, "conv2_2": 1}}
+    preset = with_neighbors(neighbors=neighbors, scales=None, size=49, optimizer={"steps": 2})
+    cut, whole = (
+        style_transfer(square, [(painting, 1.0)], preset, weights=weights, memory=memory)
+        for memory in (0, None)
+    )
+    for found, expected in zip(cut, whole, strict=True):
+        assert found.loss.total == pytest.approx(expected.loss.total, rel=1e-3)
+    assert cut.studio.tiling((49, 49)) is not None
+    assert psnr(cut.image(), whole.image()) > 40
+
+
+def test_short_floats_do_with_neighbors(square: Tensor, painting: Tensor, weights: Weights) -> None:
+    neighbors = {**NEIGHBORS["neighbors"], "layers": {"conv3_1": 1}}
+    preset = with_neighbors(neighbors=neighbors, scales=None, size=32)
+    run = style_transfer(square, [(painting, 1.0)], preset, weights=weights, precision="bf16")
+    assert finished(run).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["painterly", "gram"])
+def test_no_strength_leaves_the_photo(name: str, square: Tensor, painting: Tensor) -> None:
+    """Its detail too, though coarser scales come first."""
+    scales = {"scales.start": 32, "scales.steps": 3, "optimizer.steps": 3}
+    preset = load_preset(name, {"strength": 0, "size": 64, "tv": 0, **scales})
+    assert psnr(finished(style_transfer(square, [(painting, 1.0)], preset)), square) > 45
+
+
+def test_the_photos_content_goes_as_strength_rises(
+    square: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    distances = []
+    content = {"alpha": 1, "layers": {"conv3_1": 1}}
+    for strength in (0.0, 0.2, 0.9):
+        preset = with_neighbors(strength=strength, content=content, scales=None)
+        studio = Studio([(painting, 1.0)], preset, weights=weights)
+        image = finished(studio.transfer(square))
+        with torch.no_grad():
+            one, other = (studio.network(x, ["relu3_1"])["relu3_1"] for x in (image, square))
+        distances.append((one - other).square().mean().item())
+    assert distances == sorted(distances)
+    assert distances[0] < 0.1 * distances[1]
+    assert distances[2] > 1.1 * distances[1]
+
+
+def test_only_what_is_white_in_a_style_mask_is_a_gram_matrix(
+    photo: Tensor, painting: Tensor, weights: Weights
+) -> None:
+    """The left half's features alone, summed over it and divided by its positions."""
+    mask = (torch.arange(48) < 24).float().expand(1, 1, 40, -1)
+    style = StyleImage(resize(painting, (48, 40)), mask=mask)
+    studio = Studio([style], shallow(), weights=weights)
+    found = studio.objective(resize(photo, (48, 32))).style_targets
+    with torch.no_grad():
+        features = studio.network(style.image)
+    for layer, gram in found.items():
+        left = features[layer][..., : features[layer].shape[3] // 2]
+        torch.testing.assert_close(gram, gram_matrix(left))
+
+
+def test_a_white_style_mask_is_no_mask(square: Tensor, painting: Tensor, weights: Weights) -> None:
+    white = torch.ones(1, 1, *painting.shape[2:])
+    style = {**NEIGHBORS["style"], "beta": 10}
+    preset = with_neighbors(style=style, neighbors={**NEIGHBORS["neighbors"], "rounds": 1})
+    studios = [
+        Studio([StyleImage(painting, mask=mask)], preset, weights=weights) for mask in (None, white)
+    ]
+    pair = [by_scale(studio.transfer(square)) for studio in studios]
+    for own, other in zip(*pair, strict=True):
+        if own[0].scale.stage is Stage.HYPERCOLUMNS:
+            assert own[0].loss.total == pytest.approx(other[0].loss.total, rel=1e-3)
+
+
+def test_a_flat_photo_larger_than_hypercolumns_are(photo: Tensor, weights: Weights) -> None:
+    """Reduced to 32 pixels in length, deep layers would see nothing of it."""
+    flat = resize(photo, (256, 32))
+    neighbors = {
+        "weight": 1,
+        "layers": {"conv4_1": 1},
+        "hypercolumns": 32,
+        "rounds": 1,
+        "rotations": False,
+    }
+    preset = with_neighbors(neighbors=neighbors, size=256, scales=None, optimizer={"steps": 1})
+    run = style_transfer(flat, [(flat, 1.0)], preset, weights=weights)
+    assert [scale.stage for scale in run.scales] == [Stage.LAYERS]
+    assert finished(run).isfinite().all()
+    assert run.sources is not None
