@@ -25,6 +25,15 @@ style:
   layers: {conv1_1: 0.2, conv2_1: 0.2, conv3_1: 0.2, conv4_1: 0.2, conv5_1: 0.2}
   scale: 1.0
   statistic: gram
+neighbors:
+  weight: 0.0
+  layers: {conv1_2: 0.1, conv2_2: 0.1, conv3_1: 0.1, conv3_3: 0.1, conv4_1: 0.1}
+  hypercolumns: 256
+  rounds: 4
+  mix: 0.25
+  sketch: 0.0
+  rotations: true
+strength: 0.5
 tv: 0.0
 optimizer: {name: lbfgs, steps: 60}
 scales: {start: 128, factor: 2.0, steps: 60}
@@ -62,7 +71,7 @@ def test_the_defaults_are_the_documented_schema() -> None:
 def test_the_documented_presets_ship_with_the_default_first() -> None:
     names = shipped_presets()
     assert names[0] == DEFAULT_PRESET == "painterly"
-    assert {"painterly", "gatys2016", "bold", "photo", "preview"} <= set(names)
+    assert {"painterly", "gram", "gatys2016", "bold", "photo", "preview"} <= set(names)
     assert {path.stem for path in resource("presets").glob("*.yaml")} == set(names)
 
 
@@ -151,6 +160,48 @@ def test_an_exponent_without_a_dot_is_a_number() -> None:
             "colors: keep",
             "colors: input should be 'style', 'content' or 'luminance' (not 'keep')",
         ),
+        (
+            "neighbors: {wieght: 1}",
+            "neighbors.wieght: unknown key (did you mean weight?)",
+        ),
+        (
+            "neighbors: {weight: -1}",
+            "neighbors.weight: input should be greater than or equal to 0 (not -1)",
+        ),
+        ("neighbors: {layers: {}}", "neighbors.layers: needs at least one layer"),
+        (
+            "neighbors: {layers: {conv9_1: 1}}",
+            "neighbors.layers.conv9_1: unknown layer (did you mean conv5_1?)",
+        ),
+        (
+            "neighbors: {layers: {conv1_2: 1, relu1_2: 1}}",
+            "conv1_2 is there twice: conv and relu name the same features",
+        ),
+        (
+            "neighbors: {hypercolumns: 16}",
+            "neighbors.hypercolumns: input should be greater than or equal to 32 (not 16)",
+        ),
+        (
+            "neighbors: {rounds: 0}",
+            "neighbors.rounds: input should be greater than or equal to 1 (not 0)",
+        ),
+        (
+            "neighbors: {mix: 1.5, sketch: -1}",
+            "neighbors.mix: input should be less than or equal to 1 (not 1.5); "
+            "neighbors.sketch: input should be greater than or equal to 0 (not -1)",
+        ),
+        (
+            "neighbors: {rotations: often}",
+            "neighbors.rotations: input should be a valid boolean, "
+            "unable to interpret input (not 'often')",
+        ),
+        ("neighbors: 5", "neighbors: should map names to settings (not 5)"),
+        (
+            "neighbors: {weight: 1, sketch: 1}\nstyle: {beta: 0}",
+            "neighbors.sketch needs a style.beta above 0, or should be 0",
+        ),
+        ("strength: 1.1", "strength: input should be less than or equal to 1 (not 1.1)"),
+        ("strength: -0.1", "strength: input should be greater than or equal to 0 (not -0.1)"),
         ("tv: yes", "tv: input should be a number (not True)"),
         ("size: true", "size: input should be a number (not True)"),
         (
@@ -275,3 +326,53 @@ def test_a_preset_file_that_is_missing() -> None:
 def test_a_preset_cannot_be_changed_by_accident() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Preset().size = 5
+
+
+WEIGHED: dict[str, Any] = {
+    "content": {"alpha": 3, "layers": {"conv4_2": 1}},
+    "style": {"beta": 5, "layers": {"conv1_1": 0.5, "conv2_1": 0}},
+    "neighbors": {"weight": 7, "layers": {"conv1_2": 2}, "sketch": 0.5},
+}
+
+
+@pytest.mark.parametrize(
+    ("strength", "alpha", "style", "neighbors", "sketch"),
+    [
+        (0, 6, {}, {}, 0),
+        (0.25, 4.5, {"relu1_1": 1.25}, {"relu1_2": 7}, 0),
+        (0.5, 3, {"relu1_1": 2.5}, {"relu1_2": 14}, 0),
+        (0.75, 1.5, {"relu1_1": 3.75}, {"relu1_2": 21}, 0.25),
+        (1, 0, {"relu1_1": 5}, {"relu1_2": 28}, 0.5),
+    ],
+)
+def test_convention_strength_weighs_photo_and_painting(
+    strength: float,
+    alpha: float,
+    style: dict[str, float],
+    neighbors: dict[str, float],
+    sketch: float,
+) -> None:
+    """Alpha 2 (1 - s), beta and nu 2 s, a sketch 2 s - 1; a half changes nothing."""
+    preset = validate(Preset, {**WEIGHED, "strength": strength}, "test")
+    assert preset.content_weights.get("relu4_2", 0) == pytest.approx(alpha)
+    assert preset.style_weights == pytest.approx(style)
+    assert preset.neighbor_weights == pytest.approx(neighbors)
+    assert preset.sketch == pytest.approx(sketch)
+    assert set(preset.read_layers) == {*preset.content_weights, *style, *neighbors}
+
+
+def test_neighbors_alone_are_something_to_match() -> None:
+    nothing = {"content": {"alpha": 0}, "style": {"beta": 0}}
+    preset = validate(Preset, {**nothing, "neighbors": {"weight": 1}}, "test")
+    assert preset.read_layers == ["relu1_2", "relu2_2", "relu3_1", "relu3_3", "relu4_1"]
+
+
+def test_neighbors_layers_are_read_as_all_others() -> None:
+    settings = {"network": {"rectified": False}, "neighbors": {"weight": 1}}
+    assert list(validate(Preset, settings, "test").neighbor_weights)[:1] == ["conv1_2"]
+
+
+def test_the_default_has_neighbors_and_gram_has_none() -> None:
+    assert load_preset(DEFAULT_PRESET).neighbor_weights
+    assert not load_preset("gram").neighbor_weights
+    assert load_preset(DEFAULT_PRESET).strength == 0.5
