@@ -40,7 +40,7 @@ def cosines(queries: Tensor, keys: Tensor, mean: Tensor) -> Tensor:
 
 
 def _cosine(one: Tensor, other: Tensor) -> float:
-    return (one.dot(other) / (one.norm() * other.norm())).item()
+    return float(one.dot(other) / (one.norm() * other.norm()))
 
 
 def features_of(image: Tensor, weights: Weights, layers: dict[str, float]) -> dict[str, Tensor]:
