@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from statistics import fmean
@@ -12,7 +12,7 @@ import torch
 
 from styleforge.devices import free_memory
 from styleforge.errors import OutOfMemoryError
-from styleforge.layers import CONVOLUTIONS, LAYERS, stride
+from styleforge.layers import CONVOLUTIONS, LAYERS, filters, stride
 from styleforge.losses import gram_matrix
 from styleforge.optimize.lbfgs import HISTORY
 from styleforge.optimize.scales import Scale, Stage
@@ -34,7 +34,10 @@ Statistics are two forward passes; finding neighbors is measured, with one paint
 _WORKING_BYTES = 4 * 9 * 64
 """Full-size channels alive beside the saved features: gradients and copies (fitted)."""
 
-_IMAGE_BYTES = 4 * ((2 * HISTORY + 1 + 18) * 3 + 8)
+_CONTENT_CHANNELS = 8
+"""Of conv4_2, the usual content layer, per pixel of the image."""
+
+_IMAGE_BYTES = 4 * ((2 * HISTORY + 1 + 18) * 3 + _CONTENT_CHANNELS)
 """Per pixel of the result: L-BFGS's history, its images (fitted), and the content's features."""
 
 _TILE_SIDES = (2048, 1536, 1024, 768, 512, 256)
@@ -151,6 +154,12 @@ def _least_memory(memory: int, network: VGG19, pixels: int, device: torch.device
     """Bytes of a run in the tiles, or as a whole, that suit this much memory."""
     tiling = tiling_within(memory, network, pixels, device=device)
     return peak_memory(network, pixels, device=device, tiling=tiling)
+
+
+def target_bytes(layers: Iterable[str]) -> float:
+    """Memory per pixel of content targets at these layers, beyond those of conv4_2."""
+    channels = sum(filters(layer) / stride(layer) ** 2 for layer in layers)
+    return 4 * max(0.0, channels - _CONTENT_CHANNELS)
 
 
 def bytes_per_pixel(network: VGG19) -> float:

@@ -197,8 +197,16 @@ class Preset(Losses):
 
     @property
     def content_weights(self) -> dict[str, float]:
-        """Alpha v_l by the layers of the network, as the strength leaves it."""
-        return self._by_layer(self.content.layers, 2 * (1 - self.strength) * self.content.alpha)
+        """Alpha v_l by the layers of the network, as the strength leaves it.
+
+        Below a half, the photo's own features at the neighbors' layers count nu (1 - 2 s)^2 / 2, so
+        that it turns into the painting bit by bit: conv4_2 alone knows of no colors.
+        """
+        weights = self._by_layer(self.content.layers, 2 * (1 - self.strength) * self.content.alpha)
+        kept = max(0.0, 1 - 2 * self.strength) ** 2 / 2 * self.neighbors.weight
+        for layer, weight in self._by_layer(self.neighbors.layers, kept).items():
+            weights[layer] = weights.get(layer, 0.0) + weight
+        return weights
 
     @property
     def style_weights(self) -> dict[str, float]:
