@@ -94,7 +94,7 @@ class Neighbors(Section):
         default_factory=lambda: dict.fromkeys(NEIGHBOR_LAYERS, 0.1), min_length=1
     )
     hypercolumns: Whole = Field(default=256, ge=32)
-    rounds: Whole = Field(default=4, ge=1)
+    rounds: Whole = Field(default=3, ge=1)
     mix: Number = Field(default=0.25, ge=0, le=1)
     sketch: Number = Field(default=0.0, ge=0, le=1)
     rotations: bool = True
@@ -183,7 +183,8 @@ class Preset(Losses):
 
     ``colors``: the style image's, or its colors matched to the content image's first, or only its
     luminance is matched and the content image keeps its colors. ``strength`` s from 0, the photo
-    stays, to 1, the painting takes over: alpha counts 2 (1 - s), beta and nu 2 s, a sketch 2 s - 1.
+    stays, to 1, the painting takes over: alpha counts 2 (1 - s), beta and nu 2 s, a sketch
+    2 s - 1, and tv no more than 2 s.
     """
 
     style: Style = Style()
@@ -218,6 +219,11 @@ class Preset(Losses):
         """Nu u_l by the layers of the network, as the strength leaves it."""
         nu = 2 * self.strength * self.neighbors.weight
         return self._by_layer(self.neighbors.layers, nu)
+
+    @property
+    def tv_weight(self) -> float:
+        """Of the total variation, which leaves the photo alone at a strength of 0."""
+        return min(1.0, 2 * self.strength) * self.tv
 
     @property
     def read_layers(self) -> list[str]:

@@ -62,13 +62,16 @@ class StyleTargets:
     def in_regions(
         self, photo: Tensor, masks: Sequence[Tensor]
     ) -> tuple[Targets, Mapping[str, Guidance]]:
-        """By layer, for pictures as large as this photo: a target for each style, and where."""
+        """By layer, for pictures as large as this photo: a target for each style, and where.
+
+        ``masks`` (1, 1, H, W) are of the size of what is looked at.
+        """
         found = self._by_style(photo)
-        resized = torch.cat([resize(mask, _size(photo)) for mask in masks]).to(photo)
+        whole = torch.cat([*masks]).to(photo)
         targets, places = {}, {}
         for layer, numbers in self._numbers().items():
             targets[layer] = torch.cat([found[k][layer] for k in numbers])
-            places[layer] = guidance(regions(resized[numbers], self._weights(numbers)), layer)
+            places[layer] = guidance(regions(whole[numbers], self._weights(numbers)), layer)
         return targets, places
 
     def _numbers(self) -> dict[str, list[int]]:

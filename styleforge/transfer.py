@@ -20,7 +20,7 @@ from torch import Tensor
 from styleforge.colors import Colors, colors, keep_colors, luminance, match_colors
 from styleforge.devices import Precision, out_of_memory_as_error
 from styleforge.errors import OutOfMemoryError
-from styleforge.estimate import peak_memory, tiling_within
+from styleforge.estimate import peak_memory, target_bytes, tiling_within
 from styleforge.guidance import check_masks, check_style_masks, composite
 from styleforge.images import fit_size, resize
 from styleforge.loss_network import loss_network
@@ -139,8 +139,10 @@ class Studio:
             return None
         pixels = size[0] * size[1]
         sorts = self.preset.style.statistic == "sliced-wasserstein"
-        extra = round(pixels * sorting_bytes(self.preset.style_weights)) if sorts else 0
-        memory = self._memory - extra
+        extra = target_bytes(self.preset.content_weights)
+        if sorts:
+            extra += sorting_bytes(self.preset.style_weights)
+        memory = self._memory - round(pixels * extra)
         tiling = tiling_within(memory, self.network, pixels, device=self.device)
         if tiling is not None and sorts:
             raise OutOfMemoryError(
@@ -164,18 +166,22 @@ class Studio:
         photo: Tensor,
         masks: Sequence[Tensor] = (),
         neighbors: Mapping[str, NeighborTarget] | None = None,
+        offset: tuple[int, int] = (0, 0),
     ) -> Objective | TiledObjective:
         """The preset's objective for a photo at the size of a scale, in tiles where it must be.
 
-        ``neighbors`` are what the picture is held against beside the statistics.
+        ``neighbors`` are what the picture is held against beside the statistics. With an
+        ``offset`` it is of pictures that are :func:`moved` by it.
         """
         preset, neighbors = self.preset, neighbors or {}
         photo = photo.to(self.device)
-        tiling = self.tiling(_size(photo))
+        places = [moved(resize(mask, _size(photo)).to(photo), offset) for mask in masks]
         targets = self._targets
         style, guidance = (
-            targets.in_regions(photo, masks) if masks else (targets.everywhere(photo), {})
+            targets.in_regions(photo, places) if masks else (targets.everywhere(photo), {})
         )
+        photo = moved(photo, offset)
+        tiling = self.tiling(_size(photo))
         layers = [*preset.content_weights, *preset.style_weights, *neighbors]
         objective = Objective(
             partial(self.network, layers=layers),
@@ -183,7 +189,7 @@ class Studio:
             content_weights=preset.content_weights,
             style_targets=style,
             style_weights=preset.style_weights,
-            tv_weight=preset.tv,
+            tv_weight=preset.tv_weight,
             statistic=targets.statistic,
             guidance=guidance,
             neighbor_targets=neighbors,
@@ -284,12 +290,13 @@ class StyleTransfer:
                 yield iterate
 
     def _objective(self, scale: Scale, start: Tensor) -> Callable[[Tensor], Loss]:
-        """The studio's at a scale, for an image that is moved against the pooling's lattice."""
-        moved = partial(F.pad, pad=(scale.offset[0], 0, scale.offset[1], 0), mode="replicate")
-        photo = moved(resize(self._content, scale.size).to(self.studio.device))
-        neighbors = self._neighbors(scale, photo, moved(start))
-        objective = self.studio.objective(photo, self._masks, neighbors)
-        return objective if scale.offset == (0, 0) else lambda image: objective(moved(image))
+        """The studio's at a scale, for images that are yet to be moved by its offset."""
+        photo = resize(self._content, scale.size).to(self.studio.device)
+        neighbors = self._neighbors(scale, photo, moved(start, scale.offset))
+        objective = self.studio.objective(photo, self._masks, neighbors, scale.offset)
+        if scale.offset == (0, 0):
+            return objective
+        return lambda image: objective(moved(image, scale.offset))
 
     def _neighbors(
         self, scale: Scale, photo: Tensor, start: Tensor
@@ -375,6 +382,12 @@ class _Reached:
     scale: Scale
     initial: Tensor
     iterate: Iterate
+
+
+def moved(image: Tensor, offset: tuple[int, int]) -> Tensor:
+    """(B, C, H, W) moved to the right and down by (x, y) pixels, which repeat its edges."""
+    x, y = offset
+    return F.pad(image, (x, 0, y, 0), mode="replicate") if x or y else image
 
 
 def _checked(styles: Styles, preset: Preset) -> list[StyleImage]:

@@ -155,3 +155,25 @@ def test_stays_at_a_minimum() -> None:
     assert method.finite
     assert method.best.total.item() == 0
     torch.testing.assert_close(method.best.point, minimum)
+
+
+def test_pairs_go_on_against_a_minimum_that_has_moved() -> None:
+    curvature, minimum = bowl()
+    before = LBFGS(quadratic(curvature, minimum), torch.zeros_like(minimum), history=20)
+    for _ in range(20):
+        before.step()
+    moved = quadratic(curvature, minimum + 0.3)
+    anew, further = (LBFGS(moved, before.best.point, history=20) for _ in range(2))
+    assert further.fits(before)
+    further.go_on_from(before)
+    for method in (anew, further):
+        for _ in range(3):
+            method.step()
+    assert further.best.total < 0.5 * anew.best.total
+
+
+def test_pairs_of_another_size_do_not_fit() -> None:
+    methods = [
+        LBFGS(quadratic(*bowl(size)), torch.zeros(1, 1, 1, size).double()) for size in (5, 6)
+    ]
+    assert not methods[0].fits(methods[1])

@@ -29,7 +29,7 @@ neighbors:
   weight: 0.0
   layers: {conv1_2: 0.1, conv2_2: 0.1, conv3_1: 0.1, conv3_3: 0.1, conv4_1: 0.1}
   hypercolumns: 256
-  rounds: 4
+  rounds: 3
   mix: 0.25
   sketch: 0.0
   rotations: true
@@ -376,3 +376,18 @@ def test_the_default_has_neighbors_and_gram_has_none() -> None:
     assert load_preset(DEFAULT_PRESET).neighbor_weights
     assert not load_preset("gram").neighbor_weights
     assert load_preset(DEFAULT_PRESET).strength == 0.5
+
+
+def test_convention_below_a_half_the_photos_own_features_count() -> None:
+    """Nu (1 - 2 s)^2 / 2 at the neighbors' layers, beside alpha."""
+    preset = load_preset("painterly", {"strength": 0.25})
+    held = 100 * 0.2 * 0.5**2 / 2
+    expected = {"relu4_2": 1.5}
+    expected |= dict.fromkeys(["relu1_2", "relu2_2", "relu3_1", "relu3_3", "relu4_1"], held)
+    assert preset.content_weights == pytest.approx(expected)
+    assert load_preset("painterly").content_weights == {"relu4_2": 1.0}
+
+
+@pytest.mark.parametrize(("strength", "tv"), [(0, 0), (0.25, 10), (0.5, 20), (1, 20)])
+def test_convention_tv_leaves_a_photo_alone_that_stays(strength: float, tv: float) -> None:
+    assert load_preset("painterly", {"strength": strength}).tv_weight == tv

@@ -22,7 +22,7 @@ def preset(**settings: Any) -> Preset:
 
 def with_neighbors(**settings: Any) -> Preset:
     """Four rounds of a step each, unless said otherwise."""
-    return preset(**{"neighbors": {"weight": 1}, **settings})
+    return preset(**{"neighbors": {"weight": 1, "rounds": 4}, **settings})
 
 
 def stages(scales: list[Scale]) -> list[tuple[Stage, int, int]]:
@@ -78,11 +78,11 @@ def test_size_0_keeps_the_photos_own() -> None:
     ],
 )
 def test_the_defaults_stages_by_size(size: int, together: list[int], alone: list[int]) -> None:
-    """All layers together up to 256 pixels, then four rounds of each by itself."""
+    """All layers together up to 256 pixels, then three rounds of each by itself."""
     found = plan((3000, 2000), load_preset("painterly", {"size": size}))
     assert stages(found) == [
         *((HYPERCOLUMNS, longest, 20) for longest in together),
-        *((LAYERS, longest, 6) for longest in alone for _ in range(4)),
+        *((LAYERS, longest, 7) for longest in alone for _ in range(3)),
     ]
     assert found[-1].size == (size, round(size * 2 / 3))
 
@@ -151,7 +151,7 @@ def test_only_a_strength_above_a_half_has_a_sketch(strength: float, sketched: bo
 def test_without_neighbors_there_are_statistics_alone(settings: dict[str, Any]) -> None:
     found = plan((512, 384), load_preset("painterly", settings))
     assert stages(found) == [(STATISTICS, size, 20) for size in (64, 128, 256)] + [
-        (STATISTICS, 512, 24)
+        (STATISTICS, 512, 21)
     ]
 
 

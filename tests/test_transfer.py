@@ -342,9 +342,9 @@ def test_adam_goes_on_with_its_moments_at_the_next_size(
     preset = shallow(**{**TWO_SCALES, "optimizer": {"name": "adam", "steps": 4}})
     run = style_transfer(square, [(painting, 1.0)], preset, weights=weights)
     list(run)
-    assert run._carried.adam is not None
+    assert run._carried.method is not None
     width, height = run.scales[0].size
-    before = run._carried.adam._taken_before[0, 0]
+    before = run._carried.method._taken_before[0, 0]
     assert (before[:height, :width] == run.scales[0].steps).all()
     assert before[height:].sum() == before[:, width:].sum() == 0
 
@@ -585,7 +585,7 @@ def test_neighbors_go_with_adam(square: Tensor, painting: Tensor, weights: Weigh
     progress = by_scale(run)
     for own in progress:
         assert own[-1].loss.total < own[0].loss.total
-    assert run._carried.adam is not None
+    assert run._carried.method is not None
 
 
 def test_neighbors_run_in_tiles(

@@ -42,6 +42,14 @@ class LBFGS:
         self._pairs = torch.zeros_like(self.rejected)
         self._length = start.new_ones(())
 
+    def fits(self, before: LBFGS) -> bool:
+        """Whether the other run was of as many numbers."""
+        return self._basis.shape == before._basis.shape
+
+    def go_on_from(self, before: LBFGS) -> None:
+        """Take over the pairs of a run that has ended, on a function that curves about alike."""
+        self._basis, self._pairs = before._basis, before._pairs
+
     def step(self) -> None:
         """One quasi-Newton step: one evaluation, accepted or taken back."""
         step = self._length * self._direction()

@@ -68,19 +68,23 @@ class Iterate:
 
 @dataclass
 class Carried:
-    """What an optimiser learned at one size, for the next: Adam's moments.
+    """What an optimiser learned in one run, for the next: Adam's moments, L-BFGS's pairs.
 
-    L-BFGS carries nothing: its pairs (s, y) from the coarser size made the finer one slower.
+    The pairs (s, y) go on at the same size only, against other targets: those from a coarser size
+    made the finer one slower.
     """
 
     space: Parameterization | None = None
-    adam: Adam | None = None
+    method: LBFGS | Adam | None = None
 
-    def into(self, adam: Adam, space: Parameterization) -> None:
-        """Hand over what there is, and keep this run's for the next size."""
-        if self.adam is not None and self.space is not None:
-            adam.go_on_from(self.adam, partial(space.moved_gradient, self.space))
-        self.space, self.adam = space, adam
+    def into(self, method: LBFGS | Adam, space: Parameterization) -> None:
+        """Hand over what there is, and keep this run's for the next."""
+        before = self.method
+        if isinstance(method, Adam) and isinstance(before, Adam) and self.space is not None:
+            method.go_on_from(before, partial(space.moved_gradient, self.space))
+        if isinstance(method, LBFGS) and isinstance(before, LBFGS) and method.fits(before):
+            method.go_on_from(before)
+        self.space, self.method = space, method
 
 
 def minimize(
@@ -104,12 +108,9 @@ def minimize(
     evaluator = Evaluator(objective, space)
     point = space.coordinates(start)
     method: LBFGS | Adam
-    if optimizer == "lbfgs":
-        method = LBFGS(evaluator, point)
-    else:
-        method = Adam(evaluator, point)
-        if carried is not None:
-            carried.into(method, space)
+    method = LBFGS(evaluator, point) if optimizer == "lbfgs" else Adam(evaluator, point)
+    if carried is not None:
+        carried.into(method, space)
     yield from descend(method, space, steps=steps, replay=replay)
 
 
