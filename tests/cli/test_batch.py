@@ -453,7 +453,7 @@ HINT = 'tell them apart with --name, such as "{stem}_{suffix}_{style}{ext}"'
         ),
         (
             ("photos", "--style", "s.png", "-p", "zzz"),
-            "unknown preset 'zzz'; there are painterly, bold, gatys2016, photo, preview, "
+            "unknown preset 'zzz'; there are painterly, bold, gatys2016, gram, photo, preview, "
             "or give the path of a .yaml file",
             2,
         ),

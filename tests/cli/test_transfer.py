@@ -186,7 +186,7 @@ def test_dry_run_says_what_would_run_and_writes_nothing(folder: Path, transfer: 
 
 def test_dry_run_names_the_stages(folder: Path, transfer: Command) -> None:
     (folder / "p.yaml").write_text(
-        "neighbors: {weight: 100.0, hypercolumns: 64}\nscales: {start: 64, steps: 3}\n"
+        "neighbors: {weight: 100.0, hypercolumns: 64, rounds: 4}\nscales: {start: 64, steps: 3}\n"
         "optimizer: {steps: 8}\nsize: 128\n"
     )
     lines = transfer("--dry-run", "-o", "out.png").text.splitlines()
