@@ -162,6 +162,15 @@ def target_bytes(layers: Iterable[str]) -> float:
     return 4 * max(0.0, channels - _CONTENT_CHANNELS)
 
 
+def neighbor_bytes(layers: Iterable[str]) -> float:
+    """Memory per pixel that neighbors at these layers take: T and the difference from it.
+
+    Measured beside the rest of a run: 1420 bytes at 512 pixels and 930 at 1024, of the default's
+    layers, for which this is 1088.
+    """
+    return 2 * 4 * sum(filters(layer) / stride(layer) ** 2 for layer in layers)
+
+
 def bytes_per_pixel(network: VGG19) -> float:
     """Memory of one evaluation per pixel looked at together: saved features and gradients."""
     return _WORKING_BYTES + sum(_saved_bytes(network, name) for name in network.sequence)

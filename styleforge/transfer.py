@@ -20,7 +20,7 @@ from torch import Tensor
 from styleforge.colors import Colors, colors, keep_colors, luminance, match_colors
 from styleforge.devices import Precision, out_of_memory_as_error
 from styleforge.errors import OutOfMemoryError
-from styleforge.estimate import peak_memory, target_bytes, tiling_within
+from styleforge.estimate import neighbor_bytes, peak_memory, target_bytes, tiling_within
 from styleforge.guidance import check_masks, check_style_masks, composite
 from styleforge.images import fit_size, resize
 from styleforge.loss_network import loss_network
@@ -140,6 +140,7 @@ class Studio:
         pixels = size[0] * size[1]
         sorts = self.preset.style.statistic == "sliced-wasserstein"
         extra = target_bytes(self.preset.content_weights)
+        extra += neighbor_bytes(self.preset.neighbor_weights)
         if sorts:
             extra += sorting_bytes(self.preset.style_weights)
         memory = self._memory - round(pixels * extra)
