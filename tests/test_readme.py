@@ -47,6 +47,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         mask = Image.new("L", (451, 300), 255 - left)
         mask.paste(left, (0, 0, 225, 300))
         mask.save(tmp_path / name)
+    top = Image.new("L", Image.open(CAFE).size)
+    top.paste(255, (0, 0, top.width, top.height // 2))
+    top.save(tmp_path / "top.png")
     for photos in ("photos", "frames"):
         (tmp_path / photos).mkdir()
         for name in ("1.jpg", "2.jpg"):
