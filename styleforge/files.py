@@ -52,8 +52,16 @@ def remove_remains(paths: Iterable[Path]) -> None:
     for folder, known in names.items():
         for file in folder.glob(".*"):
             found = _TEMPORARY.fullmatch(file.name)
-            if found and found["name"] in known and not psutil.pid_exists(int(found["writer"])):
+            if found and found["name"] in known and not _lives(int(found["writer"])):
                 file.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    """Whether it may still write; one that was killed and is not yet waited for does not."""
+    try:
+        return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _umask() -> int:

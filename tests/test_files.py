@@ -5,8 +5,10 @@ import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from styleforge.files import MACHINE, file_sha256, remove_remains, write_atomically
@@ -86,3 +88,17 @@ def test_a_write_that_is_killed_leaves_what_is_known_as_its_own(tmp_path: Path) 
     assert len(list(tmp_path.iterdir())) == 1
     remove_remains([tmp_path / "a.png"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_writer_that_was_killed_and_not_yet_waited_for_is_gone(tmp_path: Path) -> None:
+    killed = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    remains = tmp_path / f".a.png.{killed.pid}.{MACHINE}-abcdefgh"
+    remains.write_bytes(b"half")
+    remove_remains([tmp_path / "a.png"])
+    assert remains.exists(), "the writer lives"
+    killed.kill()
+    while psutil.Process(killed.pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    remove_remains([tmp_path / "a.png"])
+    assert not remains.exists()
+    killed.communicate()
