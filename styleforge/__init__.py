@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from styleforge.images import load_image as load_image
-    from styleforge.output import save_image as save_image
-    from styleforge.presets import load_preset as load_preset
-    from styleforge.transfer import Studio as Studio
+    from styleforge.images.load import load_image as load_image
+    from styleforge.images.save import save_image as save_image
+    from styleforge.presets.transfer import load_preset as load_preset
+    from styleforge.transfer.run import Studio as Studio
 
 _HOMES = {
-    "load_image": "styleforge.images",
-    "save_image": "styleforge.output",
-    "load_preset": "styleforge.presets",
-    "Studio": "styleforge.transfer",
+    "load_image": "styleforge.images.load",
+    "save_image": "styleforge.images.save",
+    "load_preset": "styleforge.presets.transfer",
+    "Studio": "styleforge.transfer.run",
 }
 __all__ = ["Studio", "__version__", "load_image", "load_preset", "save_image"]
 

@@ -9,9 +9,9 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
-from styleforge import weights as weights_module
-from styleforge.images import fit_size, load_image, resize
-from styleforge.weights import Weights, load_weights
+from styleforge.images.load import fit_size, load_image, resize
+from styleforge.vgg import weights as weights_module
+from styleforge.vgg.weights import Weights, load_weights
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
 settings.load_profile("no deadline")

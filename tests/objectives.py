@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from styleforge.losses import Loss
+from styleforge.losses.objective import Loss
 from styleforge.optimize.evaluation import Evaluate, Evaluation
 
 NAN = float("nan")

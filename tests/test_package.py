@@ -7,7 +7,7 @@ from importlib.metadata import version
 import pytest
 
 import styleforge
-from styleforge.resources import resource
+from styleforge.core.resources import resource
 
 WITHOUT_TORCH = """
 import sys
@@ -47,7 +47,7 @@ def test_the_public_names() -> None:
     }
     for name in styleforge.__all__:
         assert getattr(styleforge, name) is not None
-    from styleforge.transfer import Studio
+    from styleforge.transfer.run import Studio
 
     assert styleforge.Studio is Studio
 

@@ -79,7 +79,7 @@ def test_the_python_example_runs(folder: Path) -> None:
 
 
 def test_the_preset_shown_is_the_default(tmp_path: Path) -> None:
-    from styleforge.presets import load_preset
+    from styleforge.presets.transfer import load_preset
 
     (text,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.DOTALL)
     (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")

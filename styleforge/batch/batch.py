@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from styleforge.batch.sources import Task
-from styleforge.estimate import available_memory
-from styleforge.painters import Painter, Style
+from styleforge.jobs.painters import Painter, Style
+from styleforge.transfer.estimate import available_memory
 
 
 @dataclass(frozen=True)

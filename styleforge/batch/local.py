@@ -17,9 +17,9 @@ import torch
 from styleforge.batch.batch import Batch, Painters
 from styleforge.batch.sources import Task
 from styleforge.batch.work import Outcome, perform
-from styleforge.errors import StyleforgeError
-from styleforge.images import Picture, load_image
-from styleforge.painters import Painter
+from styleforge.core.errors import StyleforgeError
+from styleforge.images.load import Picture, load_image
+from styleforge.jobs.painters import Painter
 
 _READERS = 2
 """More threads than painters: while one paints, one reads the next and one writes the last."""

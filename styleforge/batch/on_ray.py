@@ -16,12 +16,12 @@ from typing import Any
 
 import torch
 
-from styleforge.allocator import keep_freed_memory
 from styleforge.batch.batch import Batch, Painters
 from styleforge.batch.local import Split, cores
 from styleforge.batch.sources import Task
 from styleforge.batch.work import Outcome, perform
-from styleforge.errors import StyleforgeError, UsageError, WorkError
+from styleforge.core.allocator import keep_freed_memory
+from styleforge.core.errors import StyleforgeError, UsageError, WorkError
 
 _RETRIES = 2
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from styleforge.errors import UsageError
-from styleforge.output import FORMATS
+from styleforge.core.errors import UsageError
+from styleforge.images.save import FORMATS
 
 SUFFIXES = (*FORMATS, ".bmp", ".gif", ".avif", ".jp2", ".ppm")
 """What counts as a picture in a folder; a file that is named is read whatever its suffix."""

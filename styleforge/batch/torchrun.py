@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 import torch.distributed
 
 from styleforge.batch.work import Outcome
-from styleforge.errors import UsageError, WorkError
-from styleforge.processes import process_group, started_by_torchrun
+from styleforge.core.errors import UsageError, WorkError
+from styleforge.core.processes import process_group, started_by_torchrun
 
 _PATIENCE = datetime.timedelta(days=30)
 """How long the first to finish waits for the last."""

@@ -11,12 +11,12 @@ from typing import Any, Literal
 from PIL import Image
 
 from styleforge.batch.sources import Task
-from styleforge.errors import StyleforgeError, UsageError
-from styleforge.files import file_sha256
-from styleforge.images import Picture, load_image, resize
-from styleforge.output import check_output, read_recipe, save_image
-from styleforge.painters import Frame, Painter
-from styleforge.recipe import (
+from styleforge.core.errors import StyleforgeError, UsageError
+from styleforge.core.files import file_sha256
+from styleforge.images.load import Picture, load_image, resize
+from styleforge.images.save import check_output, read_recipe, save_image
+from styleforge.jobs.painters import Frame, Painter
+from styleforge.jobs.recipe import (
     AnyRecipe,
     Before,
     Input,

@@ -26,7 +26,7 @@ from styleforge.cli.stylize import stylize
 from styleforge.cli.texture import texture
 from styleforge.cli.train import train
 from styleforge.cli.transfer import transfer
-from styleforge.errors import INTERRUPTED, StyleforgeError
+from styleforge.core.errors import INTERRUPTED, StyleforgeError
 
 _HELP = """Repaint a photo in the style of a painting.
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli.naming import bit_depth, memory_size
+from styleforge.cli.parsing import bit_depth, memory_size
 
 
 def batch(
@@ -87,7 +87,7 @@ def batch(
     A killed run goes on where it was when it is started again. With several GPUs or machines:
     torchrun --nproc-per-node 2 -m styleforge batch ... --engine torchrun
     """
-    from styleforge.cli.batch_job import BatchRequest
+    from styleforge.batch.job import BatchRequest
 
     request = BatchRequest(
         inputs=inputs,

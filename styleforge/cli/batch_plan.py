@@ -9,14 +9,14 @@ from typing import Any
 from PIL import Image
 
 from styleforge.batch.batch import Painters
+from styleforge.batch.job import BatchJob, BatchRequest
 from styleforge.batch.work import is_finished
-from styleforge.cli.batch_job import BatchJob, BatchRequest
-from styleforge.cli.naming import duration, printable
-from styleforge.devices import describe
-from styleforge.errors import StyleforgeError
-from styleforge.files import file_sha256
-from styleforge.painters import Painter
-from styleforge.recipe import Input
+from styleforge.cli.parsing import duration, printable
+from styleforge.core.devices import describe
+from styleforge.core.errors import StyleforgeError
+from styleforge.core.files import file_sha256
+from styleforge.jobs.painters import Painter
+from styleforge.jobs.recipe import Input
 
 
 def print_plan(request: BatchRequest, *, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from styleforge.batch.batch import Batch
 from styleforge.batch.work import Outcome
-from styleforge.cli.naming import printable
+from styleforge.cli.parsing import printable
 
 
 class Report:

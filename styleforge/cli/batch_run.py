@@ -10,16 +10,16 @@ from pathlib import Path
 import torch
 import typer
 
-from styleforge.allocator import keep_freed_memory
 from styleforge.batch.batch import Painters
+from styleforge.batch.job import BatchJob, BatchRequest
 from styleforge.batch.local import Split, fastest_split, first_paintable, run_local
 from styleforge.batch.on_ray import run_on_ray
 from styleforge.batch.torchrun import gathered, joined
-from styleforge.cli.batch_job import BatchJob, BatchRequest
 from styleforge.cli.batch_report import Report
 from styleforge.cli.signals import StopRequest
-from styleforge.errors import INTERRUPTED, UsageError
-from styleforge.files import remove_remains
+from styleforge.core.allocator import keep_freed_memory
+from styleforge.core.errors import INTERRUPTED, UsageError
+from styleforge.core.files import remove_remains
 
 
 def run(request: BatchRequest, *, quiet: bool, verbose: bool, as_json: bool) -> None:

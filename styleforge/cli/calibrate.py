@@ -23,12 +23,12 @@ def calibrate(
     """
     from safetensors.torch import save
 
-    from styleforge import normalization
-    from styleforge.convolution import Padding
-    from styleforge.errors import UsageError
-    from styleforge.files import write_atomically
-    from styleforge.vgg import Pooling
-    from styleforge.weights import load_weights
+    from styleforge.core.errors import UsageError
+    from styleforge.core.files import write_atomically
+    from styleforge.vgg import calibration as normalization
+    from styleforge.vgg.convolution import Padding
+    from styleforge.vgg.network import Pooling
+    from styleforge.vgg.weights import load_weights
 
     if not photographs.is_dir():
         raise UsageError(f"no such folder: {photographs}")

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.errors import WeightsError
+from styleforge.core.errors import WeightsError
 
 
 def doctor(
@@ -20,7 +20,7 @@ def doctor(
     """
     import yaml
 
-    from styleforge.doctor import examine
+    from styleforge.jobs.doctor import examine
 
     report = {}
     for name, findings in examine():

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli.naming import known_layer, picture_size
+from styleforge.cli.parsing import known_layer, picture_size
 
 STEPS, STEPS_FROM_NOISE = 10, 50
 """At every octave, where nothing else is said."""
@@ -56,8 +56,8 @@ def dream(
     """
     known_layer(layer)
     wanted = picture_size(size)
-    from styleforge.cli.dreaming import Request, run, target
-    from styleforge.cli.synthesis import Destination
+    from styleforge.jobs.dream import Request, run, target
+    from styleforge.jobs.synthesis import Destination
 
     name = "_".join(
         [image.stem if image else "dream", layer, *([f"{channel}"] * (channel is not None))]

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from styleforge.cli.job import Job
-from styleforge.cli.naming import duration
-from styleforge.devices import describe
-from styleforge.estimate import estimate
+from styleforge.cli.parsing import duration
+from styleforge.core.devices import describe
+from styleforge.jobs.transfer import Job
 from styleforge.optimize.scales import Scale, Stage
+from styleforge.transfer.estimate import estimate
 
 _STYLE_IS = {
     Stage.STATISTICS: "statistics",

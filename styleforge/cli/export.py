@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli.naming import with_weight
-from styleforge.errors import UsageError
+from styleforge.cli.parsing import with_weight
+from styleforge.core.errors import UsageError
 
 
 def export(
@@ -30,9 +30,9 @@ def export(
         raise UsageError(f"no such folder: {output.parent}")
     if output.exists() and not force:
         raise UsageError(f"{output} exists; use --force to overwrite it")
-    from styleforge.export import to_onnx
-    from styleforge.files import write_atomically
-    from styleforge.models import find_model, load_model
+    from styleforge.core.files import write_atomically
+    from styleforge.networks.models import find_model, load_model
+    from styleforge.networks.onnx import to_onnx
 
     path, named = find_model(model)
     loaded = load_model(path)

@@ -13,7 +13,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print the recipe as JSON.")] = False,
 ) -> None:
     """Show how a picture was made: inputs, settings, versions."""
-    from styleforge.recipe import load_recipe
+    from styleforge.jobs.recipe import load_recipe
 
     recipe = load_recipe(picture)
     if as_json:

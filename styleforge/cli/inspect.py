@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli.naming import known_layer
+from styleforge.cli.parsing import known_layer
 
 
 def inspect(
@@ -41,7 +41,7 @@ def inspect(
     A mean of 1 is what the channel has over photographs.
     """
     known_layer(layer)
-    from styleforge.cli.inspection import Request, run
+    from styleforge.jobs.inspect import Request, run
 
     request = Request(
         image=image,

@@ -22,7 +22,7 @@ def list_models(context: typer.Context) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from styleforge.models import known_models, model_folders
+    from styleforge.networks.models import known_models, model_folders
 
     table = Table("model", "kind", "styles", box=None)
     for path, info in known_models():
@@ -41,7 +41,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
     """Show what a model file says of itself."""
-    from styleforge.models import find_model, load_info
+    from styleforge.networks.models import find_model, load_info
 
     path, _ = find_model(model)
     info = load_info(path)
@@ -63,9 +63,9 @@ def import_(
     force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
 ) -> None:
     """Import a network of pytorch/examples' fast_neural_style; its tensors alone are read."""
-    from styleforge.cli.naming import named_path, style_name
-    from styleforge.importing import import_pytorch_example
-    from styleforge.models import check_model_output, save_model
+    from styleforge.cli.parsing import named_path, style_name
+    from styleforge.networks.importing import import_pytorch_example
+    from styleforge.networks.models import check_model_output, save_model
 
     check_model_output(output, force=force)
     name = style_name(style) if style else named_path(str(source))[0]

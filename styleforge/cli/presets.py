@@ -21,7 +21,7 @@ def list_presets(context: typer.Context) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from styleforge.presets import load_preset, shipped_presets
+    from styleforge.presets.transfer import load_preset, shipped_presets
 
     table = Table("preset", "size", "what it does", box=None)
     for name in shipped_presets():
@@ -33,6 +33,6 @@ def list_presets(context: typer.Context) -> None:
 @presets.command()
 def show(name: Annotated[str, typer.Argument(help="A preset's name or the path of one.")]) -> None:
     """Print a preset as YAML, every setting spelled out."""
-    from styleforge.presets import load_preset
+    from styleforge.presets.transfer import load_preset
 
     print(load_preset(name).to_yaml(), end="")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli.naming import known_layer
+from styleforge.cli.parsing import known_layer
 
 reconstruct = typer.Typer(
     name="reconstruct",
@@ -48,8 +48,8 @@ def content(
     styleforge reconstruct content photo.jpg
     styleforge reconstruct content photo.jpg --layer conv4_2 -o conv4_2.png
     """
-    from styleforge.cli.reconstruction import Request, run
-    from styleforge.cli.synthesis import Destination
+    from styleforge.jobs.reconstruct import Request, run
+    from styleforge.jobs.synthesis import Destination
 
     layers = [known_layer(layer)] if layer else []
     output = output or Path(f"{picture.stem}_{layer or 'content'}.png")
@@ -83,8 +83,8 @@ def style(
     styleforge reconstruct style painting.jpg
     styleforge reconstruct style painting.jpg --layer conv1_1 --layer conv3_1 -o strokes.png
     """
-    from styleforge.cli.reconstruction import Request, run
-    from styleforge.cli.synthesis import Destination
+    from styleforge.jobs.reconstruct import Request, run
+    from styleforge.jobs.synthesis import Destination
 
     layers = [known_layer(name) for name in layer or ()]
     output = output or Path(f"{picture.stem}_{'_'.join(layers) or 'style'}.png")

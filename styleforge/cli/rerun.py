@@ -14,12 +14,12 @@ from styleforge.cli.dream import dream
 from styleforge.cli.reconstruct import content as reconstruct_content
 from styleforge.cli.reconstruct import style as reconstruct_style
 from styleforge.cli.texture import texture
-from styleforge.errors import UsageError
+from styleforge.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from styleforge.cli.job import Job
-    from styleforge.cli.stylize_job import StylizeJob
-    from styleforge.recipe import Input, Recipe, StylizeRecipe, SynthesisRecipe
+    from styleforge.jobs.recipe import Input, Recipe, StylizeRecipe, SynthesisRecipe
+    from styleforge.jobs.stylize import StylizeJob
+    from styleforge.jobs.transfer import Job
 
 _COMMANDS: dict[str, Callable[..., None]] = {
     "texture": texture,
@@ -58,11 +58,11 @@ def rerun(
     On a CPU with the same versions and number of threads, the new file's pixels are the same.
     """
     started = time.perf_counter()
-    from styleforge.recipe import Recipe, StylizeRecipe, load_recipe
+    from styleforge.jobs.recipe import Recipe, StylizeRecipe, load_recipe
 
     recipe = load_recipe(picture)
     if isinstance(recipe, Recipe):
-        from styleforge.cli import run
+        from styleforge.cli import transfer_run as run
 
         moved = _Moved(
             picture, content, style or (), init, init_photo, mask or (), style_mask or ()
@@ -70,7 +70,7 @@ def rerun(
         job = _transfer(recipe, moved, output=output, device=device, force=force)
         run.run(job, quiet=quiet, verbose=False, as_json=as_json, started=started)
     elif isinstance(recipe, StylizeRecipe):
-        from styleforge.cli import stylize_job
+        from styleforge.jobs import stylize as stylize_job
 
         moved = _Moved(picture, content, masks=mask or (), model=model)
         again = _stylize(recipe, moved, output=output, device=device, force=force)
@@ -123,9 +123,9 @@ class _Moved:
 
 
 def _transfer(recipe: Recipe, moved: _Moved, *, output: str, device: str, force: bool) -> Job:
-    from styleforge.cli.job import Job, Request, StyleArgument
-    from styleforge.presets import Preset
-    from styleforge.settings import validate
+    from styleforge.core.settings import validate
+    from styleforge.jobs.transfer import Job, Request, StyleArgument
+    from styleforge.presets.transfer import Preset
 
     content = moved.found(moved.content, recipe.content.path, "--content")
     paths = moved.all_found(moved.styles, recipe.styles, "--style")
@@ -159,7 +159,7 @@ def _transfer(recipe: Recipe, moved: _Moved, *, output: str, device: str, force:
 def _stylize(
     recipe: StylizeRecipe, moved: _Moved, *, output: str, device: str, force: bool
 ) -> StylizeJob:
-    from styleforge.cli.stylize_job import StylizeJob, StylizeRequest
+    from styleforge.jobs.stylize import StylizeJob, StylizeRequest
 
     request = StylizeRequest(
         photo=moved.found(moved.content, recipe.content.path, "--content"),
@@ -183,8 +183,8 @@ def _stylize(
 
 def _inputs(recipe: SynthesisRecipe, moved: _Moved) -> dict[str, Path | str]:
     """The command's arguments that are files. Raises :class:`UsageError` for other files."""
-    from styleforge.cli.job import check_sha256
-    from styleforge.files import file_sha256
+    from styleforge.core.files import file_sha256
+    from styleforge.jobs.transfer import check_sha256
 
     found: dict[str, Path | str] = {}
     for name, used in recipe.inputs.items():

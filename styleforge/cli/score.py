@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from styleforge.cli.naming import with_weight
+from styleforge.cli.parsing import with_weight
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from styleforge.score import Score
+    from styleforge.transfer.score import Score
 
 
 def score(
@@ -39,10 +39,10 @@ def score(
     styleforge score out.png --content photo.jpg --style painting.jpg
     styleforge score out.png --content photo.jpg --style a.jpg:0.7 --style b.jpg:0.3 --json
     """
-    from styleforge.devices import out_of_memory_as_error
-    from styleforge.images import load_image
-    from styleforge.score import score as measure
-    from styleforge.weights import load_weights
+    from styleforge.core.devices import out_of_memory_as_error
+    from styleforge.images.load import load_image
+    from styleforge.transfer.score import score as measure
+    from styleforge.vgg.weights import load_weights
 
     picture, photo = load_image(pastiche), load_image(content)
     named = [with_weight(text) for text in style]

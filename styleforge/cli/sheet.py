@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli.naming import memory_size
+from styleforge.cli.parsing import memory_size
 
 
 def sheet(
@@ -54,8 +54,8 @@ def sheet(
     styleforge sheet photo.jpg --style a.jpg --set style.scale=0.5,1,2 -o sheet.png --dry-run
     """
     started = time.perf_counter()
-    from styleforge.cli.sheet_job import SheetJob, SheetRequest
     from styleforge.cli.sheet_run import print_plan, run
+    from styleforge.jobs.sheet import SheetJob, SheetRequest
 
     request = SheetRequest(
         photo=photo,

@@ -16,21 +16,21 @@ import yaml
 from torch import Tensor
 from tqdm import tqdm
 
-from styleforge.allocator import keep_freed_memory
-from styleforge.cli.job import Job
-from styleforge.cli.naming import duration
-from styleforge.cli.sheet_job import PAGE, Cell, SheetJob, evaluated
+from styleforge.cli.parsing import duration
 from styleforge.cli.signals import interruptible
-from styleforge.devices import describe
-from styleforge.errors import INTERRUPTED, WorkError
-from styleforge.estimate import ensure_memory
-from styleforge.files import write_atomically
-from styleforge.images import fit_size, load_image, resize
-from styleforge.output import save_image
-from styleforge.page import Figure, page
-from styleforge.recipe import load_recipe
-from styleforge.sheets import sheet
-from styleforge.transfer import Progress
+from styleforge.core.allocator import keep_freed_memory
+from styleforge.core.devices import describe
+from styleforge.core.errors import INTERRUPTED, WorkError
+from styleforge.core.files import write_atomically
+from styleforge.images.contact_sheet import sheet
+from styleforge.images.gallery_html import Figure, page
+from styleforge.images.load import fit_size, load_image, resize
+from styleforge.images.save import save_image
+from styleforge.jobs.recipe import load_recipe
+from styleforge.jobs.sheet import PAGE, Cell, SheetJob, evaluated
+from styleforge.jobs.transfer import Job
+from styleforge.transfer.estimate import ensure_memory
+from styleforge.transfer.run import Progress
 
 
 def print_plan(job: SheetJob, *, as_json: bool) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli.naming import bit_depth, memory_size, with_weight
-from styleforge.errors import UsageError
+from styleforge.cli.parsing import bit_depth, memory_size, with_weight
+from styleforge.core.errors import UsageError
 
 
 def stylize(
@@ -55,7 +55,7 @@ def stylize(
     styleforge stylize photo.jpg --style cafe-terrace:0.7 --style night-cafe:0.3 --strength 0.8
     """
     started = time.perf_counter()
-    from styleforge.cli.stylize_job import StylizeJob, StylizeRequest, run
+    from styleforge.jobs.stylize import StylizeJob, StylizeRequest, run
 
     request = StylizeRequest(
         photo=photo,

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli.naming import bit_depth, picture_size
-from styleforge.errors import UsageError
+from styleforge.cli.parsing import bit_depth, picture_size
+from styleforge.core.errors import UsageError
 
 STEPS = 50
 """At every scale, where nothing else is said."""
@@ -49,7 +49,7 @@ def texture(
     styleforge texture --model wood.safetensors --size 1024x768 -o out.png
     """
     wanted = picture_size(size)
-    from styleforge.cli.texture_job import TextureRequest, sample, synthesize
+    from styleforge.jobs.texture import TextureRequest, sample, synthesize
 
     if not (style or model):
         raise UsageError("name a painting, a texture, or a model with --model")

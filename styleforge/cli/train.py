@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli.naming import named_path
+from styleforge.cli.parsing import named_path
 
 
 def train(
@@ -64,8 +64,8 @@ def train(
     network was not trained on. Ctrl-C saves; --resume goes on. With several GPUs or machines:
     torchrun --nproc-per-node 2 -m styleforge train ...
     """
-    from styleforge.cli.training_job import TrainingRequest, plan, run
-    from styleforge.training.preset import load_training_preset
+    from styleforge.presets.training import load_training_preset
+    from styleforge.training.job import TrainingRequest, plan, run
 
     settings = {
         "training.steps": steps,

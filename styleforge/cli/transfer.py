@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from styleforge.cli.naming import bit_depth, memory_size
-from styleforge.errors import UsageError
+from styleforge.cli.parsing import bit_depth, memory_size
+from styleforge.core.errors import UsageError
 
 
 def _setting(*flags: str, env: str, help: str) -> Any:
@@ -142,9 +142,9 @@ def transfer(
     styleforge transfer photo.jpg a.jpg:0.7 b.jpg:0.3 --style-layer conv3_1 --dry-run
     """
     started = time.perf_counter()
-    from styleforge.cli.job import Job, Request, StyleArgument
-    from styleforge.cli.run import run
-    from styleforge.presets import load_preset
+    from styleforge.cli.transfer_run import run
+    from styleforge.jobs.transfer import Job, Request, StyleArgument
+    from styleforge.presets.transfer import load_preset
 
     settings = {
         "size": size,

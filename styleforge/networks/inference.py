@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from styleforge.convolution import Convolution
-from styleforge.networks.normalization import EPSILON, Moments
+from styleforge.networks.instance_norm import EPSILON, Moments
 from styleforge.networks.transformer import ConvolutionBlock, ResidualBlock, TransformerNetwork
+from styleforge.vgg.convolution import Convolution
 
 _FEW_POSITIONS = 2**14
 """Up to so many, torch's own normalisation is faster; for more it sums too coarsely."""

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from styleforge.networks.normalization import InstanceNorm
-from styleforge.networks.settings import TransformerSettings
+from styleforge.networks.instance_norm import InstanceNorm
+from styleforge.presets.networks import TransformerSettings
 
 MIN_SIDE = 16
 """The least side of an image: reflection needs some pixels even at a quarter of the size."""

@@ -1,7 +1,7 @@
 """Adam (Kingma and Ba 2015) over one tensor, with a constant step size.
 
 In the dozens of steps that a run takes, one that falls to zero got less far, and averaged iterates
-helped only the shortest runs (tests/benchmarks/README.md); the best iterate is kept. The moments
+helped only the shortest runs (benchmarks/README.md); the best iterate is kept. The moments
 learned at a coarser size go on at the next. As in lbfgs.py, all state stays on the device and no
 step waits for a number.
 """

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor
 
-from styleforge.losses import Loss
+from styleforge.losses.objective import Loss
 from styleforge.optimize.parameterization import Parameterization
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from styleforge.losses import Loss
+from styleforge.losses.objective import Loss
 from styleforge.optimize.adam import Adam
 from styleforge.optimize.evaluation import Evaluator, LossValues
 from styleforge.optimize.lbfgs import LBFGS

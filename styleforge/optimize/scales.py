@@ -7,7 +7,7 @@ from enum import Enum
 
 from torch import Tensor
 
-from styleforge.images import MIN_SIDE, fit_size, resize
+from styleforge.images.load import MIN_SIDE, fit_size, resize
 
 
 class Stage(Enum):

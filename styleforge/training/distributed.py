@@ -12,8 +12,8 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-from styleforge.errors import UsageError
-from styleforge.processes import process_group, started_by_torchrun
+from styleforge.core.errors import UsageError
+from styleforge.core.processes import process_group, started_by_torchrun
 
 _PATIENCE = datetime.timedelta(minutes=30)
 """How long a process waits for the others: the first also saves and validates."""

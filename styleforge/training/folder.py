@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from styleforge.errors import UsageError
-from styleforge.files import write_atomically
-from styleforge.models import ModelInfo, save_model
-from styleforge.output import encode_image
+from styleforge.core.errors import UsageError
+from styleforge.core.files import write_atomically
+from styleforge.images.save import encode_image
+from styleforge.networks.models import ModelInfo, save_model
 from styleforge.training.photographs import OWN
 
 FORMAT = 2

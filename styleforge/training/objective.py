@@ -15,12 +15,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from styleforge.images import resize
-from styleforge.losses import Guidance, Loss, Objective, Statistic
-from styleforge.statistics import statistic_named
-from styleforge.styles import style_size
-from styleforge.training.preset import TrainingPreset
-from styleforge.vgg import VGG19
+from styleforge.images.load import resize
+from styleforge.losses.objective import Guidance, Loss, Objective, Statistic
+from styleforge.losses.statistics import statistic_named
+from styleforge.presets.training import TrainingPreset
+from styleforge.transfer.styles import style_size
+from styleforge.vgg.network import VGG19
 
 
 class BatchObjective:

@@ -20,8 +20,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from styleforge.errors import UsageError
-from styleforge.images import load_pixels, resize
+from styleforge.core.errors import UsageError
+from styleforge.images.load import load_pixels, resize
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 OWN = ".training"

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from styleforge.losses import Loss
-from styleforge.networks.texture import TextureNetwork
+from styleforge.losses.objective import Loss
+from styleforge.networks.texture_network import TextureNetwork
 from styleforge.networks.transformer import style_parameters
 from styleforge.optimize.evaluation import LossValues
+from styleforge.presets.training import Schedule, TrainingPreset
 from styleforge.training.distributed import Processes
 from styleforge.training.objective import BatchObjective
-from styleforge.training.preset import Schedule, TrainingPreset
 
 _BETAS = (0.9, 0.99)
 _MAX_SETBACKS = 5

@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from styleforge.errors import UsageError
-from styleforge.loss_network import loss_network
-from styleforge.models import Model
-from styleforge.networks.texture import TextureNetwork
+from styleforge.core.errors import UsageError
+from styleforge.images.contact_sheet import sheet
+from styleforge.networks.models import Model
+from styleforge.networks.texture_network import TextureNetwork
 from styleforge.networks.transformer import one_style
 from styleforge.optimize.evaluation import LossValues
-from styleforge.sheets import sheet
+from styleforge.presets.training import TrainingPreset
 from styleforge.training.distributed import Processes, check_batch
 from styleforge.training.objective import BatchObjective
 from styleforge.training.photographs import Batches, Crops, Photographs, central_crop, stacked
-from styleforge.training.preset import TrainingPreset
 from styleforge.training.trainer import Trainer
-from styleforge.weights import Weights
+from styleforge.transfer.loss_network import loss_network
+from styleforge.vgg.weights import Weights
 
 _SHEET_PHOTOS = 3
 _SHEET_SIDE = 256

@@ -10,8 +10,8 @@ import torch
 
 from styleforge.batch.batch import Batch
 from styleforge.batch.sources import Task, find_sources, plan_tasks
-from styleforge.painters import OptimizedStyle, Style, TrainedStyle
-from styleforge.presets import Preset
+from styleforge.jobs.painters import OptimizedStyle, Style, TrainedStyle
+from styleforge.presets.transfer import Preset
 from tests.cli.test_models import write_model
 from tests.pictures import noise
 

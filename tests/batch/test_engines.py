@@ -21,8 +21,8 @@ from styleforge.batch.batch import Batch, Painters
 from styleforge.batch.local import Split, run_local
 from styleforge.batch.on_ray import run_on_ray
 from styleforge.batch.work import Outcome
-from styleforge.errors import UsageError, WorkError
-from styleforge.painters import TrainedStyle
+from styleforge.core.errors import UsageError, WorkError
+from styleforge.jobs.painters import TrainedStyle
 from tests.batch.conftest import CPU, MakeBatch, contents, write_photos
 from tests.batch.test_kills import PHOTOS as MANY
 from tests.cli.test_models import write_model

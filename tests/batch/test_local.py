@@ -13,9 +13,9 @@ from styleforge.batch import local
 from styleforge.batch.batch import Batch, Painters
 from styleforge.batch.local import Split, cores, fastest_split, first_paintable, run_local
 from styleforge.batch.work import Outcome
-from styleforge.images import Picture, load_image
-from styleforge.painters import NetworkPainter, OptimizedStyle, TrainedStyle
-from styleforge.recipe import Recipe, load_recipe
+from styleforge.images.load import Picture, load_image
+from styleforge.jobs.painters import NetworkPainter, OptimizedStyle, TrainedStyle
+from styleforge.jobs.recipe import Recipe, load_recipe
 from tests.batch.conftest import CPU, MakeBatch, contents, write_photos
 
 ONE = Split(1, 1)

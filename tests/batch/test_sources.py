@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from styleforge.batch.sources import Source, Task, find_sources, natural, plan_tasks
-from styleforge.errors import UsageError
+from styleforge.core.errors import UsageError
 
 OUT = Path("out")
 

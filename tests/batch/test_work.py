@@ -11,12 +11,18 @@ import pytest
 from PIL import Image
 
 from styleforge.batch.work import Outcome, essence, is_finished, perform
-from styleforge.errors import OutOfMemoryError, UsageError
-from styleforge.files import file_sha256
-from styleforge.images import load_image
-from styleforge.output import read_recipe, save_image, to_levels
-from styleforge.painters import Frame, NetworkPainter, OptimizedStyle, TrainedStyle, TransferPainter
-from styleforge.recipe import Before, Input, load_recipe
+from styleforge.core.errors import OutOfMemoryError, UsageError
+from styleforge.core.files import file_sha256
+from styleforge.images.load import load_image
+from styleforge.images.save import read_recipe, save_image, to_levels
+from styleforge.jobs.painters import (
+    Frame,
+    NetworkPainter,
+    OptimizedStyle,
+    TrainedStyle,
+    TransferPainter,
+)
+from styleforge.jobs.recipe import Before, Input, load_recipe
 from tests.batch.conftest import CPU, contents, task_for, write_photos
 from tests.pictures import MAKE, ORIENTATION, camera_exif, flat, noise, opened
 

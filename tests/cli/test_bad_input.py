@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from styleforge.presets import shipped_presets
+from styleforge.presets.transfer import shipped_presets
 from tests.cli.conftest import Command
 from tests.pictures import noise
 
@@ -399,6 +399,6 @@ def test_a_bug_keeps_its_traceback(transfer: Command, monkeypatch: pytest.Monkey
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("styleforge.cli.job.plan", broken)
+    monkeypatch.setattr("styleforge.jobs.transfer.plan", broken)
     with pytest.raises(ZeroDivisionError):
         transfer("-o", "out.png")

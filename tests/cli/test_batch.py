@@ -14,11 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-from styleforge import painters as painters_module
 from styleforge.cli import batch_run
-from styleforge.files import MACHINE
-from styleforge.painters import NetworkPainter
-from styleforge.recipe import Recipe, StylizeRecipe, load_recipe
+from styleforge.core.files import MACHINE
+from styleforge.jobs import painters as painters_module
+from styleforge.jobs.painters import NetworkPainter
+from styleforge.jobs.recipe import Recipe, StylizeRecipe, load_recipe
 from tests.batch.conftest import contents, write_photos
 from tests.cli.conftest import Command, Result
 from tests.cli.test_models import TINY_TEXTURE, model_folder, write_model
@@ -396,7 +396,7 @@ def test_a_dry_run_counts_what_is_there(
     batch: Command, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(painters_module, "_PROBE_SIDE", 32)
-    monkeypatch.setattr("styleforge.estimate._PROBE_SIDES", (32,))
+    monkeypatch.setattr("styleforge.transfer.estimate._PROBE_SIDES", (32,))
     batch("photos/photo1.png", *options, "-o", "out")
     Path("photos/text.jpg").write_bytes(b"no picture")
     noise(1, 1).save("photos/tiny.png")

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from styleforge import normalization
-from styleforge.layers import CONVOLUTIONS
-from styleforge.weights import Weights
+from styleforge.core.layers import CONVOLUTIONS
+from styleforge.vgg import calibration as normalization
+from styleforge.vgg.weights import Weights
 from tests.cli.conftest import Command
 from tests.pictures import noise
 

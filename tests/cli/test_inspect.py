@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from styleforge.images import load_image
-from styleforge.loss_network import paper_network
-from styleforge.weights import Weights
+from styleforge.images.load import load_image
+from styleforge.transfer.loss_network import paper_network
+from styleforge.vgg.weights import Weights
 from tests.cli.conftest import Command
 from tests.pictures import opened
 

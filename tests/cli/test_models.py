@@ -11,10 +11,10 @@ import torch
 import yaml
 from torch import Tensor
 
-from styleforge.images import load_image
-from styleforge.models import ModelInfo, ModelStyle, build, load_info, save_model
-from styleforge.networks.settings import TextureSettings, TransformerSettings
+from styleforge.images.load import load_image
+from styleforge.networks.models import ModelInfo, ModelStyle, build, load_info, save_model
 from styleforge.networks.transformer import style_parameters
+from styleforge.presets.networks import TextureSettings, TransformerSettings
 from tests.cli.conftest import Command
 from tests.pictures import opened
 
@@ -58,7 +58,9 @@ def write_model(
 def model_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where models are looked for by name; those that ship are looked for in shipped/models."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
-    monkeypatch.setattr("styleforge.models.resource", lambda name: folder / "shipped" / name)
+    monkeypatch.setattr(
+        "styleforge.networks.models.resource", lambda name: folder / "shipped" / name
+    )
     return folder / "data" / "styleforge" / "models"
 
 

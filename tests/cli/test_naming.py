@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from styleforge.cli.naming import (
+from styleforge.cli.parsing import (
     bit_depth,
     known_layer,
     memory_size,
@@ -13,7 +13,7 @@ from styleforge.cli.naming import (
     with_layers,
     with_weight,
 )
-from styleforge.errors import UsageError
+from styleforge.core.errors import UsageError
 
 
 @pytest.fixture(autouse=True)

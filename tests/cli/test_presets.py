@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from styleforge.presets import Preset, load_preset, shipped_presets
-from styleforge.settings import validate
+from styleforge.core.settings import validate
+from styleforge.presets.transfer import Preset, load_preset, shipped_presets
 from tests.cli.conftest import Command
 
 

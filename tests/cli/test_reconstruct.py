@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from styleforge.cli import synthesis as synthesis_module
-from styleforge.images import load_image, resize
-from styleforge.sheets import GAP, TEXT
+from styleforge.images.contact_sheet import GAP, TEXT
+from styleforge.images.load import load_image, resize
+from styleforge.jobs import synthesis as synthesis_module
 from tests.cli.conftest import Command
 from tests.pictures import opened
-from tests.test_reconstruct import psnr
+from tests.synthesis.test_reconstruction import psnr
 
 QUICK = ("-s", "40", "-n", "2")
 
@@ -72,7 +72,7 @@ def test_an_interruption_saves_what_there_is(
         monkeypatch.setattr(second, "_objective_at", stop)
         return runs(found, quiet=quiet)
 
-    monkeypatch.setattr("styleforge.cli.reconstruction.carry_out", interrupted)
+    monkeypatch.setattr("styleforge.jobs.reconstruct.carry_out", interrupted)
     done = command("reconstruct", "content", "c.png", *QUICK, "-o", "out.png")
     assert done.code == 130
     assert done.err.startswith("Interrupted: saved what there is as out.png (")

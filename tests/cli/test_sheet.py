@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from styleforge import estimate
-from styleforge.cli import sheet_job, sheet_run
-from styleforge.cli.sheet_job import paintings, unique
-from styleforge.presets import shipped_presets
-from styleforge.recipe import load_recipe
-from styleforge.sheets import GAP, TEXT
-from styleforge.weights import Weights
+from styleforge.cli import sheet_run
+from styleforge.images.contact_sheet import GAP, TEXT
+from styleforge.jobs import sheet as sheet_job
+from styleforge.jobs.recipe import load_recipe
+from styleforge.jobs.sheet import paintings, unique
+from styleforge.presets.transfer import shipped_presets
+from styleforge.transfer import estimate
+from styleforge.vgg.weights import Weights
 from tests.cli.conftest import PRESET, Command
 from tests.pictures import noise
 

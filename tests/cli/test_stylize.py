@@ -13,12 +13,12 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-import styleforge.stylize
-from styleforge.images import load_image
-from styleforge.models import load_model
-from styleforge.networks.settings import TextureSettings
-from styleforge.output import to_levels
-from styleforge.recipe import Input, StylizeRecipe, load_recipe, versions
+import styleforge.networks.apply
+from styleforge.images.load import load_image
+from styleforge.images.save import to_levels
+from styleforge.jobs.recipe import Input, StylizeRecipe, load_recipe, versions
+from styleforge.networks.models import load_model
+from styleforge.presets.networks import TextureSettings
 from tests.cli.conftest import Command
 from tests.cli.test_models import TINY_TEXTURE, model_folder, write_model
 from tests.pictures import (
@@ -68,7 +68,9 @@ def expected(mixture: dict[str, float]) -> np.ndarray[Any, Any]:
     """What the model makes of c.png, by the function behind the command."""
     model = load_model(MODEL)
     photo = load_image("c.png").pixels
-    made = styleforge.stylize.stylize(model.network, photo, model.mixture(mixture), memory=2**40)
+    made = styleforge.networks.apply.stylize(
+        model.network, photo, model.mixture(mixture), memory=2**40
+    )
     return to_levels(made).astype(int)
 
 
@@ -470,13 +472,13 @@ def test_in_little_memory_the_picture_is_made_in_tiles(
 ) -> None:
     noise(1101, 37).save(folder / "c.png")
     stylize("-o", "whole.png")
-    tiled, in_tiles = [], styleforge.stylize.in_tiles
+    tiled, in_tiles = [], styleforge.networks.apply.in_tiles
 
     def watched(*arguments: Any) -> torch.Tensor:
         tiled.append(arguments)
         return in_tiles(*arguments)
 
-    monkeypatch.setattr(styleforge.stylize, "in_tiles", watched)
+    monkeypatch.setattr(styleforge.networks.apply, "in_tiles", watched)
     if way == "environment":
         monkeypatch.setenv("STYLEFORGE_MEMORY", "100MiB")
         assert stylize("-o", "tiles.png").code == 0
@@ -490,7 +492,7 @@ def test_out_of_memory(stylize: Command, monkeypatch: pytest.MonkeyPatch) -> Non
     def failing(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("styleforge.painters.Stylizer", failing)
+    monkeypatch.setattr("styleforge.jobs.painters.Stylizer", failing)
     done = stylize("-o", "out.png")
     assert done.err == "Error: out of memory at 48 x 40 pixels; try --size 24\n"
     assert done.code == 3

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from styleforge.networks.settings import TextureSettings
+from styleforge.presets.networks import TextureSettings
 from tests.cli.conftest import Command
 from tests.cli.test_models import TINY_TEXTURE, model_folder, write_model
 from tests.pictures import opened
@@ -217,7 +217,7 @@ def test_an_interruption_saves_the_texture_so_far(
     def interrupted(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("styleforge.cli.synthesis.tqdm.set_postfix_str", interrupted)
+    monkeypatch.setattr("styleforge.jobs.synthesis.tqdm.set_postfix_str", interrupted)
     done = command(*SYNTHESIS, "-s", "48x32", "-o", "out.png")
     assert done.code == 130
     assert done.err.startswith("Interrupted: saved what there is as out.png (48 x 32) in ")

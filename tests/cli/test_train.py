@@ -14,14 +14,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from styleforge.cli import training_job
-from styleforge.cli.training_job import TrainingRequest, _Record
-from styleforge.images import load_image
-from styleforge.models import load_info, load_model
-from styleforge.networks.settings import TextureSettings
-from styleforge.presets import TrainingStatisticName
+from styleforge.images.load import load_image
+from styleforge.networks.models import load_info, load_model
+from styleforge.presets.networks import TextureSettings
+from styleforge.presets.training import load_training_preset, training_presets
+from styleforge.presets.transfer import TrainingStatisticName
+from styleforge.training import job as training_job
 from styleforge.training.folder import FORMAT, TrainingFolder
-from styleforge.training.preset import load_training_preset, training_presets
+from styleforge.training.job import TrainingRequest, _Record
 from styleforge.training.trainer import Trainer
 from styleforge.training.training import TrainingProgress
 from tests.cli.conftest import Command

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleforge.networks.inference import PairedConvolution, PreparedNetwork, fast_moments
-from styleforge.networks.normalization import Moments
-from styleforge.networks.settings import TransformerSettings
+from styleforge.networks.instance_norm import Moments
 from styleforge.networks.transformer import TransformerNetwork
+from styleforge.presets.networks import TransformerSettings
 
 
 def a_network(width: int, *, kernel: int = 9, styles: int = 2) -> TransformerNetwork:

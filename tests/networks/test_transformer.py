@@ -5,14 +5,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from styleforge.networks.normalization import InstanceNorm
-from styleforge.networks.settings import TransformerSettings
+from styleforge.networks.instance_norm import InstanceNorm
 from styleforge.networks.transformer import (
     MIN_SIDE,
     TransformerNetwork,
     one_style,
     style_parameters,
 )
+from styleforge.presets.networks import TransformerSettings
 
 STYLES = 3
 SMALL = TransformerSettings(width=3, blocks=2)

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from styleforge.losses import Loss
-from styleforge.models import Model, ModelInfo, ModelStyle, build
+from styleforge.losses.objective import Loss
+from styleforge.networks.models import Model, ModelInfo, ModelStyle, build
+from styleforge.presets.training import TrainingPreset
 from styleforge.training.photographs import Photographs
-from styleforge.training.preset import TrainingPreset
 from styleforge.training.training import Training
-from styleforge.weights import Weights
+from styleforge.vgg.weights import Weights
 from tests.conftest import SAMPLES
 
 TRANSFORMER = {"kind": "transformer", "width": 2, "blocks": 1, "kernel": 3}

@@ -14,8 +14,8 @@ import pytest
 import torch
 import torch.distributed
 
-from styleforge.errors import UsageError
-from styleforge.models import load_model
+from styleforge.core.errors import UsageError
+from styleforge.networks.models import load_model
 from styleforge.training.distributed import Processes, check_batch, joined, own_device
 from styleforge.training.folder import TrainingFolder
 from tests.conftest import CAFE

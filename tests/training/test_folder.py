@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from styleforge.errors import UsageError
-from styleforge.models import ModelInfo, ModelStyle, load_model
+from styleforge.core.errors import UsageError
+from styleforge.networks.models import ModelInfo, ModelStyle, load_model
 from styleforge.training.folder import FORMAT, TrainingFolder
 from styleforge.training.trainer import Trainer
 from tests.pictures import opened

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleforge.images import fit_size, resize
-from styleforge.loss_network import loss_network
-from styleforge.losses import Loss, Objective, gram_matrix, style_loss
-from styleforge.presets import TrainingStatisticName
-from styleforge.statistics import statistic_named
+from styleforge.images.load import fit_size, resize
+from styleforge.losses.objective import Loss, Objective, gram_matrix, style_loss
+from styleforge.losses.statistics import statistic_named
+from styleforge.presets.training import TrainingPreset, TrainingStyle
+from styleforge.presets.transfer import TrainingStatisticName
 from styleforge.training.objective import BatchObjective
-from styleforge.training.preset import TrainingPreset, TrainingStyle
-from styleforge.vgg import VGG19
-from styleforge.weights import Weights
+from styleforge.transfer.loss_network import loss_network
+from styleforge.vgg.network import VGG19
+from styleforge.vgg.weights import Weights
 
 PRESET = TrainingPreset.model_validate(
     {

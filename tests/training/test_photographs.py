@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from styleforge.errors import UsageError
+from styleforge.core.errors import UsageError
 from styleforge.training.photographs import (
     Batches,
     Crops,

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from styleforge.loss_network import loss_network
-from styleforge.losses import Loss
-from styleforge.models import Model, ModelInfo, ModelStyle, widened
-from styleforge.presets import TrainingStatisticName
+from styleforge.losses.objective import Loss
+from styleforge.networks.models import Model, ModelInfo, ModelStyle, widened
+from styleforge.presets.training import Schedule, TrainingPreset
+from styleforge.presets.transfer import TrainingStatisticName
 from styleforge.training.objective import BatchObjective
-from styleforge.training.preset import Schedule, TrainingPreset
 from styleforge.training.trainer import Trainer, learning_rate
-from styleforge.weights import Weights
+from styleforge.transfer.loss_network import loss_network
+from styleforge.vgg.weights import Weights
 from tests.training.conftest import (
     STYLIZING_TEXTURE,
     TEXTURE,

@@ -15,17 +15,17 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from styleforge.cli import training_job
-from styleforge.errors import UsageError
-from styleforge.images import resize
-from styleforge.losses import Loss
-from styleforge.sheets import GAP, TEXT
+from styleforge.core.errors import UsageError
+from styleforge.images.contact_sheet import GAP, TEXT
+from styleforge.images.load import resize
+from styleforge.losses.objective import Loss
+from styleforge.presets.training import TrainingPreset, load_training_preset
+from styleforge.training import job as training_job
 from styleforge.training import training as training_module
 from styleforge.training.distributed import Processes
 from styleforge.training.folder import TrainingFolder
 from styleforge.training.objective import BatchObjective
 from styleforge.training.photographs import Photographs, central_crop
-from styleforge.training.preset import TrainingPreset, load_training_preset
 from styleforge.training.training import Training
 from tests.conftest import CAFE
 from tests.training.conftest import (

@@ -1,0 +1,105 @@
+"""How many L-BFGS evaluations give the loss that a trained network reaches in one pass?
+
+    python benchmarks/evaluations_equivalent.py MODEL PHOTOS [--count 20] [--size 256]
+
+The losses are those that the network was trained on (from the recipe in its file), on photos that
+it was not trained on; L-BFGS starts from the photo, at one scale, as in Johnson et al. 2016, who
+report 50 to 100 evaluations. Ours searches in coordinates of its own (README, Optimiser), so
+torch.optim.LBFGS on plain pixels is counted too. Prints a row per photo and style, and medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from styleforge.core.settings import validate
+from styleforge.images.load import load_image
+from styleforge.losses.objective import Loss
+from styleforge.networks.apply import stylize
+from styleforge.networks.models import load_model
+from styleforge.networks.transformer import one_style
+from styleforge.optimize.minimize import minimize
+from styleforge.presets.training import TrainingPreset
+from styleforge.training.objective import BatchObjective
+from styleforge.training.photographs import SUFFIXES, central_crop
+from styleforge.transfer.loss_network import loss_network
+from styleforge.vgg.weights import load_weights
+
+Evaluate = Callable[[Tensor], Loss]
+
+
+def ours(loss_of: Evaluate, photo: Tensor, wanted: float, most: int) -> float:
+    """Evaluations of styleforge's L-BFGS until the loss is as wanted."""
+    for iterate in minimize(loss_of, photo, optimizer="lbfgs", steps=most):
+        if iterate.loss.total <= wanted:
+            return iterate.evaluations
+    return float("inf")
+
+
+def plain(loss_of: Evaluate, photo: Tensor, wanted: float, most: int) -> float:
+    """Evaluations of torch's L-BFGS, on pixels, until the loss is as wanted."""
+    image = photo.clone().requires_grad_(True)
+    optimizer = torch.optim.LBFGS([image], max_iter=1, max_eval=1, history_size=10)
+    losses: list[float] = []
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = loss_of(image).total
+        loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.item())
+        return loss
+
+    while len(losses) < most:
+        optimizer.step(closure)
+        if losses[-1] <= wanted:
+            return len(losses)
+    return float("inf")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--styles", type=Path, required=True, help="folder of the style images")
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--most", type=int, default=300, help="evaluations to try")
+    arguments = parser.parse_args()
+    model = load_model(arguments.model)
+    preset = validate(TrainingPreset, model.info.recipe["settings"], arguments.model.name)
+    by_sha = {
+        picture.sha256: picture.pixels
+        for picture in map(load_image, sorted(arguments.styles.glob("*.jpg")))
+    }
+    styles = [by_sha[style.sha256] for style in model.info.styles]
+    network = loss_network(load_weights(preset.network.weights), preset)
+    objective = BatchObjective(network, styles, preset)
+    paths = sorted(p for p in arguments.photos.rglob("*") if p.suffix.lower() in SUFFIXES)
+    found: list[list[float]] = []
+    turns = itertools.cycle(range(len(styles)))
+    print("content and style loss of the photo, of the network; evaluations, ours and torch's")
+    for path, index in zip(paths[: arguments.count], turns, strict=False):
+        photo = central_crop(path, arguments.size)[None]
+        pastiche = stylize(model.network, photo, one_style(index, len(styles)), memory=2**40)
+        loss_of = partial(objective, photos=photo, styles=torch.tensor([index]))
+        with torch.no_grad():
+            start, reached = loss_of(photo), loss_of(pastiche.clone())
+        wanted = float(reached.total)
+        found.append([count(loss_of, photo, wanted, arguments.most) for count in (ours, plain)])
+        losses = "".join(f"{float(x):9.3f}" for loss in (start, reached) for x in loss[1:3])
+        evaluations = "".join(f"{count:7g}" for count in found[-1])
+        print(f"{path.name:24} {model.info.styles[index].name:20}{losses}{evaluations}", flush=True)
+    medians = "".join(f"{statistics.median(column):7g}" for column in zip(*found, strict=True))
+    print(f"{'median':81}{medians}")
+
+
+if __name__ == "__main__":
+    main()

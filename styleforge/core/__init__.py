@@ -1,0 +1,1 @@
+"""What every room needs: errors, settings, files, devices, the names of layers."""

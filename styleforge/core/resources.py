@@ -1,0 +1,12 @@
+"""The files that ship with styleforge: presets, sample photographs, mean activations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def resource(name: str) -> Path:
+    """A shipped file or folder: inside the installed package, or at the top of a checkout."""
+    package = Path(__file__).parent.parent
+    installed = package / "data" / name
+    return installed if installed.exists() else package.parent / name

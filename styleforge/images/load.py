@@ -1,0 +1,192 @@
+"""Image files to tensors: (1, 3, H, W), sRGB, float32 in [0, 1], as a person would see them.
+
+Orientation is applied, colour profiles are converted to sRGB, and grey, palette, CMYK and 16-bit
+files become RGB. Alpha and EXIF are kept beside the pixels, to be written back by ``output``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from styleforge.core.errors import UsageError
+from styleforge.core.files import file_sha256
+from styleforge.images.exif import exif_of
+
+MIN_SIDE = 32
+"""Pixels on the shorter side: below this VGG-19's deeper layers see next to nothing."""
+
+_SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file in memory.
+
+    ``pixels`` is (1, 3, H, W), sRGB in [0, 1]; ``alpha`` is (1, 1, H, W) in [0, 1], or None for
+    an opaque image; ``exif`` is the file's EXIF block with the orientation already applied.
+    """
+
+    path: Path
+    sha256: str
+    pixels: Tensor
+    alpha: Tensor | None
+    exif: bytes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.pixels.shape[3], self.pixels.shape[2]
+
+
+def load_image(path: Path | str, *, min_side: int = MIN_SIDE) -> Picture:
+    """Read a JPEG, PNG, WebP, TIFF or any other image that Pillow knows.
+
+    Raises :class:`UsageError` for a path that is not a whole image with sides of that many pixels.
+    """
+    path = Path(path)
+    image, exif = _open(path)
+    if min(image.size) < min_side:
+        raise UsageError(
+            f"{path} is {image.width} x {image.height} pixels; "
+            f"both sides must have at least {min_side}"
+        )
+    pixels, alpha = _pixels_and_alpha(image)
+    return Picture(path, file_sha256(path), pixels, alpha, exif)
+
+
+def load_pixels(path: Path, *, least: int) -> Tensor:
+    """The pixels of a photo alone, (1, 3, H, W), read fast.
+
+    A JPEG may come at a fraction of its size, with sides of at least ``least`` pixels.
+    Raises :class:`UsageError`.
+    """
+    image, _ = _open(path, least=least)
+    return _pixels_and_alpha(image)[0]
+
+
+def fit_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
+    """(width, height) scaled to the given longest side; 0 keeps it. The shape is never cropped."""
+    if longest == 0:
+        return size
+    width, height = size
+    factor = longest / max(width, height)
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
+def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (1, C, H, W) to (width, height): bicubic, antialiased, within [0, 1]."""
+    width, height = size
+    if pixels.shape[2:] == (height, width):
+        return pixels
+    return F.interpolate(pixels, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
+
+
+def _pixels_and_alpha(image: Image.Image) -> tuple[Tensor, Tensor | None]:
+    image, alpha = _split_alpha(image)
+    pixels = _to_tensor(_to_srgb(image))
+    return (pixels if alpha is None else _fill_invisible(pixels, alpha)), alpha
+
+
+def _open(path: Path, *, least: int = 0) -> tuple[Image.Image, bytes]:
+    """The upright image and its EXIF block."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                if least:
+                    image.draft(None, (least, least))
+                image.load()
+                return _upright(image), exif_of(image)
+    except FileNotFoundError:
+        raise UsageError(f"no such file: {path}") from None
+    except IsADirectoryError:
+        raise UsageError(f"{path} is a directory, not an image") from None
+    except UnidentifiedImageError:
+        raise UsageError(f"{path} is not an image that can be read") from None
+    except Image.DecompressionBombError:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise UsageError(f"{path} has more than {limit} million pixels; make it smaller") from None
+    except PermissionError:
+        raise UsageError(f"{path} may not be read (permission denied)") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise UsageError(f"{path} cannot be read ({error.strerror.lower()})") from error
+        raise UsageError(f"{path} is damaged or cut short ({error})") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """A copy with the EXIF orientation applied; an unreadable EXIF block is ignored."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # Pillow raises many kinds for a damaged block
+        return image.copy()
+
+
+def _split_alpha(image: Image.Image) -> tuple[Image.Image, Tensor | None]:
+    """The image without transparency, and its alpha channel unless it is opaque throughout."""
+    if not image.has_transparency_data:
+        return image, None
+    profile = image.info.get("icc_profile")
+    grey = image.mode in ("L", "LA", "La", "1")
+    image = image.convert("RGBA")
+    band = image.getchannel("A")
+    opaque = image.convert("RGB").convert("L") if grey else image.convert("RGB")
+    opaque.info["icc_profile"] = profile
+    lowest = band.getextrema()[0]
+    return opaque, None if lowest == 255 else _to_tensor(band)
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    """RGB in sRGB, or 16-bit grey as it is; an unusable colour profile is ignored."""
+    if image.mode in _SIXTEEN_BIT_MODES or image.mode == "F":
+        return image
+    if image.mode not in ("RGB", "L", "CMYK", "LAB"):
+        profile = image.info.get("icc_profile")
+        image = image.convert("RGB")
+        image.info["icc_profile"] = profile
+    profile = image.info.get("icc_profile")
+    if profile:
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):
+            converted = ImageCms.applyTransform(image, _transform_to_srgb(profile, image.mode))
+            if converted is not None:
+                return converted
+    return image.convert("RGB")
+
+
+@lru_cache(maxsize=8)
+def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    """Kept for other photos of the same camera: it takes longer to make than to apply."""
+    source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+    return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+
+
+def _to_tensor(image: Image.Image) -> Tensor:
+    """(1, C, H, W) in [0, 1]; 8-bit, 16-bit or floating-point bands."""
+    array = np.asarray(image)
+    if image.mode in _SIXTEEN_BIT_MODES:
+        scale = 65535.0
+    else:
+        scale = 1.0 if image.mode == "F" and array.max() <= 1.0 else 255.0
+    pixels = torch.from_numpy(array.astype(np.float32) / scale).clamp(0, 1)
+    if image.mode == "RGB":
+        return pixels.permute(2, 0, 1)[None].contiguous()
+    grey = pixels[None, None]
+    return grey if image.mode == "L" else grey.expand(1, 3, -1, -1).contiguous()
+
+
+def _fill_invisible(pixels: Tensor, alpha: Tensor) -> Tensor:
+    """Give fully transparent pixels, whose colour means nothing, the mean colour of the rest."""
+    visible = (alpha > 0).float()
+    mean = (pixels * visible).sum((2, 3), keepdim=True) / visible.sum().clamp(min=1)
+    return torch.where(alpha > 0, pixels, mean)

@@ -1,0 +1,1 @@
+"""A request, checked and loaded, carried out, and saved with its recipe."""

@@ -1,0 +1,207 @@
+"""What made a result: settings, versions, inputs and their hashes; written into the file."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from styleforge.core.errors import UsageError
+from styleforge.images.load import Picture, load_image
+from styleforge.images.save import read_recipe
+
+FORMAT = 1
+"""Raised when a recipe's meaning changes, so that an old tool does not misread a new file."""
+
+STYLIZE = "stylize"
+"""The kind of recipe that a trained network's picture holds; a transfer's has no kind."""
+
+SYNTHESIS = "synthesis"
+"""The kind that textures, dreams and reconstructions hold."""
+
+_CIRCUMSTANCES = {"path", "preset", "description", "device", "versions"}
+"""What a recipe holds besides what decides the picture: names, and where it was made."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input file as it was named on the command line; the rest is for style images.
+
+    ``layers`` are those that it was named for; none: all.
+    """
+
+    path: str
+    sha256: str
+    weight: float = 1.0
+    layers: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, picture: Picture, weight: float = 1.0, layers: Sequence[str] = ()) -> Input:
+        return cls(str(picture.path), picture.sha256, weight, list(layers))
+
+
+class Before(NamedTuple):
+    """The files of a sequence's last frame: the photo, and what became of it."""
+
+    photo: Input
+    result: Input
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that determines a pastiche. ``settings`` is a whole preset, as in its YAML.
+
+    ``masks`` and ``style_masks`` are one for each style, or none. In a sequence of frames
+    ``init`` is the result before, and ``init_photo`` the photo that it was made from: it moves
+    with the scene.
+    """
+
+    preset: str
+    settings: dict[str, Any]
+    content: Input
+    styles: list[Input]
+    init: Input | None
+    weights: dict[str, str]
+    device: str
+    depth: Literal[8, 16]
+    versions: dict[str, str]
+    masks: list[Input] = field(default_factory=list)
+    style_masks: list[Input] = field(default_factory=list)
+    init_photo: Input | None = None
+    format: int = FORMAT
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, in order."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """One line of ASCII."""
+        return _to_json(self.to_dict())
+
+
+@dataclass(frozen=True)
+class StylizeRecipe:
+    """Everything that determines what a trained network made of a photo.
+
+    ``model`` is its file; ``styles`` are weights by name; ``seed`` is of a texture network's noise.
+    ``masks`` are one for each style, or none.
+    """
+
+    model: Input
+    styles: dict[str, float]
+    content: Input
+    size: int
+    strength: float
+    colors: str
+    seed: int
+    device: str
+    depth: Literal[8, 16]
+    versions: dict[str, str]
+    masks: list[Input] = field(default_factory=list)
+    kind: str = STYLIZE
+    format: int = FORMAT
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, in order."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """One line of ASCII."""
+        return _to_json(self.to_dict())
+
+
+@dataclass(frozen=True)
+class SynthesisRecipe:
+    """The command that made a texture, a dream or a reconstruction, with all its arguments.
+
+    ``inputs`` are the arguments that are files. ``weights`` of VGG-19, where it had a part.
+    """
+
+    command: str
+    inputs: dict[str, Input]
+    options: dict[str, Any]
+    weights: dict[str, str]
+    device: str
+    versions: dict[str, str]
+    kind: str = SYNTHESIS
+    format: int = FORMAT
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, in order."""
+        return asdict(self)
+
+    def to_json(self) -> str:
+        """One line of ASCII."""
+        return _to_json(self.to_dict())
+
+
+AnyRecipe = Recipe | StylizeRecipe | SynthesisRecipe
+
+
+def parse_recipe(text: str, path: Path) -> AnyRecipe:
+    """Read a recipe back. ``path`` is only for messages. Raises :class:`UsageError`."""
+    try:
+        fields = json.loads(text)["styleforge"]
+        if fields["format"] > FORMAT:
+            raise UsageError(f"{path} was made by a newer styleforge; upgrade to read it")
+        if fields.get("kind") == SYNTHESIS:
+            fields["inputs"] = {name: Input(**one) for name, one in fields["inputs"].items()}
+            return SynthesisRecipe(**fields)
+        fields["content"] = Input(**fields["content"])
+        fields["masks"] = [Input(**mask) for mask in fields.get("masks", [])]
+        if fields.get("kind") == STYLIZE:
+            fields["model"] = Input(**fields["model"])
+            return StylizeRecipe(**fields)
+        for key in ("styles", "style_masks"):
+            fields[key] = [Input(**one) for one in fields.get(key, [])]
+        for key in ("init", "init_photo"):
+            fields[key] = Input(**fields[key]) if fields.get(key) else None
+        return Recipe(**fields)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{path} holds no styleforge recipe") from error
+
+
+def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a recipe decides the picture: not where its inputs lie, nor where it was made."""
+    found = _without_circumstances(recipe)
+    if recipe.get("init"):
+        found["settings"].pop("init", None)  # the name of that file
+    return found
+
+
+def load_recipe(path: Path) -> AnyRecipe:
+    """The recipe inside a picture. Raises :class:`UsageError` where there is none."""
+    load_image(path, min_side=1)  # the same checks and messages as for any picture
+    return parse_recipe(read_recipe(path), path)
+
+
+def _without_circumstances(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: [_without_circumstances(part) for part in value]
+        if isinstance(value, list) and value and isinstance(value[0], Mapping)
+        else _without_circumstances(value)
+        if isinstance(value, Mapping)
+        else value
+        for key, value in fields.items()
+        if key not in _CIRCUMSTANCES
+    }
+
+
+def _to_json(fields: dict[str, Any]) -> str:
+    return json.dumps({"styleforge": fields}, separators=(",", ":"))
+
+
+def versions() -> dict[str, str]:
+    """The versions that can change a result's bytes."""
+    import torch
+
+    from styleforge import __version__
+
+    return {
+        "styleforge": __version__,
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }

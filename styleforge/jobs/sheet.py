@@ -1,0 +1,272 @@
+"""A contact sheet made ready: which pictures it takes, which of them are there, how long it takes.
+
+``sheet.png`` is the sheet; beside it the folder ``sheet`` holds every picture as it was made, and
+``index.html``, which shows them with their recipes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from styleforge.core.devices import out_of_memory_as_error, pick_device, pick_precision
+from styleforge.core.errors import UsageError
+from styleforge.images.load import load_image
+from styleforge.images.save import FORMATS, check_output
+from styleforge.jobs.recipe import essence, load_recipe
+from styleforge.jobs.transfer import Job, Request, StyleArgument
+from styleforge.optimize.scales import Scale
+from styleforge.presets.grid import Variation, variations, varied_preset, varying
+from styleforge.presets.transfer import INITIAL_IMAGES, Preset
+from styleforge.transfer.estimate import Estimate, available_memory, estimate
+from styleforge.transfer.loss_network import loss_network
+from styleforge.transfer.run import Studio, StyleTransfer
+from styleforge.transfer.schedule import plan
+from styleforge.vgg.weights import Weights, load_weights
+
+PAGE = "index.html"
+
+
+@dataclass(frozen=True)
+class SheetRequest:
+    """What the user asked for. ``styles`` are paintings, and folders of them."""
+
+    photo: Path
+    styles: Sequence[Path]
+    settings: Sequence[str]
+    output: Path
+    preset: str
+    device: str = "auto"
+    precision: str = "auto"
+    memory: int | None = None
+    force: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where the pictures go."""
+        return self.output.with_suffix("")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of a sheet: the transfer that makes it, and the sizes that it goes through.
+
+    ``labels`` tell it from the others: the painting's name, and the values that vary.
+    """
+
+    request: Request
+    labels: Sequence[str]
+    scales: Sequence[Scale]
+    there: bool = False
+    """Whether the same recipe has made it before."""
+
+    @property
+    def path(self) -> Path:
+        assert self.request.output is not None
+        return Path(self.request.output)
+
+    @property
+    def style(self) -> Path:
+        return self.request.styles[0].path
+
+    @property
+    def work(self) -> int:
+        """Pixels to evaluate."""
+        return evaluated(self.scales)
+
+
+@dataclass(frozen=True)
+class SheetJob:
+    """A request whose inputs can be read and whose outputs can be written.
+
+    ``columns`` is how many pictures stand side by side; where settings vary, these are the
+    values of the last one. ``weights`` are VGG-19's, by the name that a preset has for them.
+    """
+
+    request: SheetRequest
+    cells: Sequence[Cell]
+    columns: int
+    weights: dict[str, Weights]
+
+    @classmethod
+    def prepare(cls, request: SheetRequest) -> SheetJob:
+        """Check everything and plan. Raises :class:`UsageError` before any long work."""
+        pick_precision(request.precision, pick_device(request.device))  # or it is a mistake
+        styles = paintings(request.styles, apart_from=[request.photo, request.output])
+        for path in styles:
+            load_image(path)
+        cells = _cells(request, styles)
+        sources = {cell.request.preset.network.weights for cell in cells}
+        counts = varying(variations(request.settings))
+        columns = [*counts.values()][-1] if counts else math.ceil(len(styles) ** 0.5)
+        job = cls(request, cells, columns, {name: load_weights(name) for name in sorted(sources)})
+        job = replace(job, cells=[replace(cell, there=job._is_there(cell)) for cell in cells])
+        job._check_outputs([request.photo, *styles])
+        return job
+
+    @property
+    def varies(self) -> bool:
+        """Whether settings vary, and not only the paintings."""
+        return len(self.cells[0].labels) > 1
+
+    @property
+    def rows(self) -> list[Sequence[Cell]]:
+        starts = range(0, len(self.cells), self.columns)
+        return [self.cells[start : start + self.columns] for start in starts]
+
+    @property
+    def missing(self) -> list[Cell]:
+        """The pictures that have to be made."""
+        return [cell for cell in self.cells if not cell.there]
+
+    @property
+    def device(self) -> torch.device:
+        return pick_device(self.request.device)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that the run may take in all."""
+        return self.request.memory or available_memory(self.device)
+
+    def start(self, job: Job) -> StyleTransfer:
+        """A cell's transfer, with weights that are loaded once for all of them."""
+        preset = job.request.preset
+        with out_of_memory_as_error(job.size):
+            studio = Studio(
+                [(picture.pixels, weight) for picture, weight in job.styles],
+                preset,
+                device=job.device,
+                weights=self._weights(preset),
+                memory=self.memory,
+                precision=job.precision,
+            )
+        return studio.transfer(job.content.pixels, init=job.init.pixels if job.init else None)
+
+    def expected(self) -> Estimate:
+        """What the missing pictures take; speed is measured once for each network."""
+        scales: dict[object, list[Scale]] = {}
+        presets: dict[object, Preset] = {}
+        for cell in self.missing:
+            preset = cell.request.preset
+            layers = frozenset(preset.read_layers)
+            presets[preset.network, layers] = preset
+            scales.setdefault((preset.network, layers), []).extend(cell.scales)
+        estimates = []
+        for key, preset in presets.items():
+            network = loss_network(self._weights(preset), preset).to(self.device)
+            estimates.append(estimate(network, scales[key], device=self.device, memory=self.memory))
+        return Estimate(
+            evaluations=sum(part.evaluations for part in estimates),
+            seconds=sum(part.seconds for part in estimates),
+            memory=max((part.memory for part in estimates), default=0),
+        )
+
+    def _weights(self, preset: Preset) -> Weights:
+        return self.weights[preset.network.weights]
+
+    def _is_there(self, cell: Cell) -> bool:
+        if not cell.path.is_file():
+            return False
+        job = Job.prepare(replace(cell.request, force=True))
+        try:
+            found = load_recipe(cell.path).to_dict()
+        except UsageError:
+            return False
+        wanted = job.recipe(self._weights(cell.request.preset)).to_dict()
+        return essence(found) == essence(wanted)
+
+    def _check_outputs(self, inputs: Sequence[Path]) -> None:
+        force, folder = self.request.force, self.request.folder
+        pixels = sum(math.prod(cell.scales[-1].size) for cell in self.missing)
+        check_output(self.request.output, inputs=inputs, force=force, depth=8, pixels=pixels)
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is not a folder; choose another output")
+        page = folder / PAGE
+        if page.exists() and not force:
+            raise UsageError(f"{page} exists; use --force to overwrite it")
+        for cell in self.missing if folder.exists() else ():
+            check_output(cell.path, inputs=inputs, force=force, depth=8, pixels=0)
+
+
+def evaluated(scales: Sequence[Scale]) -> int:
+    """Pixels that all evaluations at these scales look at."""
+    return sum(math.prod(scale.size) * (scale.steps + 1) for scale in scales)
+
+
+def paintings(styles: Sequence[Path], *, apart_from: Sequence[Path]) -> list[Path]:
+    """The paintings, those in a folder (not below it) by name. Raises :class:`UsageError`."""
+    found: dict[Path, None] = {}
+    for style in styles:
+        if not style.is_dir():
+            found[style] = None
+            continue
+        inside = sorted(path for path in style.iterdir() if path.suffix.lower() in FORMATS)
+        own = [path for path in inside if not any(_same(path, other) for other in apart_from)]
+        if not own:
+            raise UsageError(f"no paintings in {style}; they end in {', '.join(FORMATS)}")
+        found.update(dict.fromkeys(own))
+    return list(found)
+
+
+def _same(path: Path, other: Path) -> bool:
+    return other.exists() and path.samefile(other)
+
+
+def _cells(request: SheetRequest, styles: Sequence[Path]) -> list[Cell]:
+    """Every painting with every combination of settings, in this order."""
+    photo = load_image(request.photo)
+    chosen = variations(request.settings)
+    keys = varying(chosen)
+    presets = [varied_preset(request.preset, variation) for variation in chosen]
+    for preset in presets:
+        if preset.init not in INITIAL_IMAGES:
+            load_image(preset.init)
+    pairs = [(style, n) for style in styles for n in range(len(chosen))]
+    names = unique([_name(style, chosen[n]) for style, n in pairs])
+    return [
+        Cell(
+            _request(request, style, presets[n], name),
+            [style.stem, *(choice.label for choice in chosen[n] if choice.key in keys)],
+            plan(photo.size, presets[n]),
+        )
+        for (style, n), name in zip(pairs, names, strict=True)
+    ]
+
+
+def _request(request: SheetRequest, style: Path, preset: Preset, name: str) -> Request:
+    return Request(
+        content=request.photo,
+        styles=[StyleArgument(style, 1.0)],
+        preset_name=request.preset,
+        preset=preset,
+        output=str(request.folder / f"{name}.png"),
+        device=request.device,
+        precision=request.precision,
+        memory=request.memory,
+        force=request.force,
+    )
+
+
+def _name(style: Path, variation: Variation) -> str:
+    """A file's name, without its ending, that says how the picture was made."""
+    words = "_".join([style.stem, *(choice.label for choice in variation)])
+    plain = re.sub(r"[^\w.+-]+", "-", words).strip("-.")
+    return os.fsencode(plain)[:200].decode(errors="ignore") or "picture"
+
+
+def unique(names: Sequence[str]) -> list[str]:
+    """The names, with a number after those that were there before, in whatever case."""
+    taken: set[str] = set()
+    result = []
+    for name in names:
+        numbered = (f"{name}-{n}" for n in range(2, len(names) + 2))
+        free = next(n for n in [name, *numbered] if n.casefold() not in taken)
+        taken.add(free.casefold())
+        result.append(free)
+    return result

@@ -1,0 +1,239 @@
+"""Trained networks as files: one .safetensors that says what it is, read without pickle.
+
+The header's metadata holds one JSON object: the format's version, the generator's settings, its
+styles with names and thumbnails, the recipe of its training, and its licence.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from platformdirs import user_data_path
+from pydantic import Field, TypeAdapter
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from styleforge.core.errors import ModelError, UsageError
+from styleforge.core.files import file_sha256, write_atomically
+from styleforge.core.resources import resource
+from styleforge.core.settings import Section, suggestion
+from styleforge.images.load import Picture, fit_size, resize
+from styleforge.images.save import to_levels
+from styleforge.networks.texture_network import TextureNetwork
+from styleforge.networks.transformer import TransformerNetwork
+from styleforge.presets.networks import Generator, TextureSettings, TransformerSettings
+
+FORMAT = 1
+"""Raised when a model file's meaning changes, so that an old tool does not misread a new one."""
+
+SUFFIX = ".safetensors"
+_KEY = "styleforge"
+_THUMBNAIL_SIDE = 128
+
+
+class ModelStyle(Section):
+    """A style that a network carries: its name, the image's SHA-256 and a JPEG thumbnail."""
+
+    name: str
+    sha256: str = ""
+    thumbnail: str = Field(default="", repr=False)
+    """base64 of a small JPEG."""
+
+    @classmethod
+    def of(cls, name: str, picture: Picture) -> ModelStyle:
+        image = resize(picture.pixels, fit_size(picture.size, _THUMBNAIL_SIDE))
+        buffer = io.BytesIO()
+        Image.fromarray(to_levels(image)).save(buffer, "JPEG", quality=85)
+        thumbnail = base64.b64encode(buffer.getvalue()).decode()
+        return cls(name=name, sha256=picture.sha256, thumbnail=thumbnail)
+
+
+class ModelInfo(Section):
+    """What a model file says of itself."""
+
+    format: int = FORMAT
+    generator: Generator = TransformerSettings()
+    styles: list[ModelStyle] = Field(min_length=1)
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A generator with its description; ``path`` and ``sha256`` are of its file, if it has one."""
+
+    info: ModelInfo
+    network: TransformerNetwork | TextureNetwork
+    path: Path = field(default_factory=Path)
+    sha256: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def style_names(self) -> list[str]:
+        return [style.name for style in self.info.styles]
+
+    def mixture(self, weights: Mapping[str, float]) -> Tensor:
+        """Weights by style name, scaled to sum to 1, as (1, styles).
+
+        Raises :class:`UsageError` for a style that the model does not carry.
+        """
+        names = self.style_names
+        row = torch.zeros(1, len(names), dtype=torch.float64)
+        for name, weight in weights.items():
+            if name not in names:
+                raise UsageError(
+                    f"{self.name} has no style {name!r}{suggestion(name, names)}; "
+                    f"it has {', '.join(names)}"
+                )
+            row[0, names.index(name)] += weight
+        return (row / row.sum()).float()
+
+
+def build(
+    settings: TransformerSettings | TextureSettings, styles: int
+) -> TransformerNetwork | TextureNetwork:
+    """A generator with random weights."""
+    if isinstance(settings, TextureSettings):
+        return TextureNetwork(settings)
+    return TransformerNetwork(settings, styles)
+
+
+def check_model_output(path: Path, *, force: bool) -> None:
+    """Raise :class:`UsageError` if a model could not be written to ``path``."""
+    if path.suffix != SUFFIX:
+        raise UsageError(f"{path}: a model's name must end in {SUFFIX}")
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory; name a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"no such folder: {path.parent}")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists; use --force to overwrite it")
+
+
+def save_model(path: Path, info: ModelInfo, network: nn.Module) -> None:
+    """Write a model file, whole or not at all. Raises OSError."""
+    tensors = {name: x.detach().cpu().contiguous() for name, x in network.state_dict().items()}
+    metadata = {_KEY: json.dumps(info.model_dump(), separators=(",", ":"))}
+    write_atomically(path, save(tensors, metadata))
+
+
+def load_info(path: Path) -> ModelInfo:
+    """What a model file says of itself. Raises :class:`ModelError`."""
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError:
+        raise ModelError(f"no such model file: {path}") from None
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is not a whole .safetensors file ({error})") from None
+    if _KEY not in metadata:
+        raise ModelError(f"{path} is a .safetensors file, but not a styleforge model")
+    try:
+        fields = json.loads(metadata[_KEY])
+        if fields["format"] > FORMAT:
+            raise ModelError(f"{path} was made by a newer styleforge; upgrade to use it")
+        return TypeAdapter(ModelInfo).validate_python(fields)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(f"{path} does not describe a network that can be read") from error
+
+
+def load_model(path: Path) -> Model:
+    """A model file, on the CPU, ready to be applied. Raises :class:`ModelError`."""
+    info = load_info(path)
+    with torch.device("meta"):  # no memory for what may not be there, and no random numbers
+        network = build(info.generator, len(info.styles))
+    expected = {name: tuple(x.shape) for name, x in network.state_dict().items()}
+    with safe_open(path, "pt") as file:
+        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        if found != expected:
+            raise ModelError(f"{path} does not hold the weights of the network it describes")
+        tensors = {name: file.get_tensor(name) for name in found}
+    network.to_empty(device="cpu").load_state_dict(tensors)
+    network.requires_grad_(False).eval()
+    network = network.to(memory_format=torch.channels_last)
+    return Model(info, network, path, file_sha256(path))
+
+
+def model_folders() -> list[Path]:
+    """Where models are looked for by name: the user's folder, then those that ship."""
+    return [user_data_path("styleforge") / "models", resource("models")]
+
+
+def known_models() -> Iterator[tuple[Path, ModelInfo]]:
+    """The models in these folders, without those that cannot be read."""
+    for folder in model_folders():
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            try:
+                yield path, load_info(path)
+            except ModelError:
+                continue
+
+
+def find_model(name: str) -> tuple[Path, str]:
+    """The file that a name stands for, and the style that it names, or an empty string.
+
+    A name is a file's path, a known model's name, or the name of a style that a known model
+    carries. Raises :class:`ModelError`.
+    """
+    if name.endswith(SUFFIX) or "/" in name:
+        return Path(name), ""
+    known = list(known_models())
+    for path, _ in known:
+        if path.stem == name:
+            return path, ""
+    for path, info in known:
+        if name in [style.name for style in info.styles]:
+            return path, name
+    names = [path.stem for path, _ in known]
+    names += [style.name for _, info in known for style in info.styles]
+    there = f"there are {', '.join(names)}, or" if names else "none are installed;"
+    raise ModelError(
+        f"no model or style {name!r}{suggestion(name, names)}; "
+        f"{there} give the path of a {SUFFIX} file"
+    )
+
+
+def find_style(name: str) -> Path:
+    """The known model that carries a style. Raises :class:`ModelError`."""
+    for path, info in known_models():
+        if name in [style.name for style in info.styles]:
+            return path
+    return find_model(name)[0]
+
+
+def default_model() -> Path:
+    """The model that ships. Raises :class:`ModelError` where there is none."""
+    for path in sorted(resource("models").glob(f"*{SUFFIX}")):
+        return path
+    raise ModelError("no model ships with this installation; name one with --model")
+
+
+def widened(model: Model, styles: Sequence[ModelStyle]) -> Model:
+    """The same network with room for more styles, each of which starts as the mean of the old."""
+    if not isinstance(model.network, TransformerNetwork):
+        raise UsageError(f"{model.name} is a texture network, which has one style")
+    old = model.network.state_dict()
+    count = len(model.info.styles) + len(styles)
+    network = TransformerNetwork(model.network.settings, count)
+    tensors = {}
+    for name, x in network.state_dict().items():
+        if x.shape == old[name].shape:
+            tensors[name] = old[name]
+        else:
+            start = old[name].mean(0, keepdim=True)
+            tensors[name] = torch.cat([old[name], *([start] * len(styles))])
+    network.load_state_dict(tensors)
+    info = model.info.model_copy(update={"styles": [*model.info.styles, *styles]})
+    return replace(model, info=info, network=network)

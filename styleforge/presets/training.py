@@ -1,0 +1,79 @@
+"""Presets of a training: the same losses as a transfer's, a generator, and a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from styleforge.core.settings import Number, Section, Whole
+from styleforge.presets.networks import Generator, TextureSettings, TransformerSettings
+from styleforge.presets.transfer import (
+    Losses,
+    StyleLayers,
+    TrainingStatisticName,
+    find_preset,
+    read_preset,
+    shipped_presets,
+)
+
+FOLDER = "presets/training"
+DEFAULT_TRAINING_PRESET = "johnson"
+
+
+class TrainingStyle(StyleLayers):
+    """``size``: the style image's longest side in pixels, which decides how large strokes are.
+
+    ``statistic`` is what of a layer's features is matched.
+    """
+
+    size: Whole = Field(default=256, ge=32, le=8192)
+    statistic: TrainingStatisticName = "gram"
+
+
+class Schedule(Section):
+    """Steps of Adam, each on a batch of crops of so many pixels a side.
+
+    The learning rate rises over ``warm_up`` steps and falls to zero by a cosine. ``average`` is
+    the decay of the running mean of the weights, which is what is kept. For the first
+    ``identity`` steps the network learns to give photos back, by their pixels: these steps need no
+    VGG, and what is then trained to paint has not to find the content first.
+    """
+
+    steps: Whole = Field(default=10000, ge=1)
+    batch: Whole = Field(default=4, ge=1)
+    crop: Whole = Field(default=256, ge=32, le=4096)
+    learning_rate: Number = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    warm_up: Whole = Field(default=100, ge=0)
+    average: Number = Field(default=0.998, ge=0, lt=1)
+    identity: Whole = Field(default=0, ge=0)
+    validate_every: Whole = Field(default=250, ge=1)
+
+
+class TrainingPreset(Losses):
+    """All settings of a training."""
+
+    style: TrainingStyle = TrainingStyle()
+    generator: Generator = TransformerSettings()
+    training: Schedule = Schedule()
+
+    @model_validator(mode="after")
+    def _something_to_see_at_every_scale(self) -> Self:
+        if isinstance(self.generator, TextureSettings):
+            scales, crop = self.generator.scales, self.training.crop
+            if crop < 2**scales:
+                raise ValueError(
+                    f"training.crop: {scales} scales need at least {2**scales} pixels (not {crop})"
+                )
+        return self
+
+
+def training_presets() -> list[str]:
+    """Names of the training presets that ship."""
+    return shipped_presets(FOLDER)
+
+
+def load_training_preset(name: str, overrides: Mapping[str, Any] | None = None) -> TrainingPreset:
+    """A shipped training preset by name, or any by path. Raises :class:`UsageError`."""
+    return read_preset(TrainingPreset, find_preset(name, FOLDER), overrides)

@@ -1,0 +1,1 @@
+"""Images of textures, dreams and reconstructions, by optimisation."""

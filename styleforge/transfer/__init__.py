@@ -1,0 +1,1 @@
+"""One photo and paintings to a pastiche, by optimisation."""

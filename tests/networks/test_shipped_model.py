@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from styleforge.images.load import fit_size, load_image, resize
+from styleforge.networks.apply import stylize
+from styleforge.networks.models import Model, default_model, load_model
+from tests.conftest import SAMPLES
+
+LUMINANCE = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+FRAME = 6
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return load_model(default_model())
+
+
+@pytest.fixture(scope="module")
+def photo() -> Tensor:
+    picture = load_image(SAMPLES / "content" / "astronaut.jpg")
+    return resize(picture.pixels, fit_size(picture.size, 192))
+
+
+@pytest.fixture(scope="module")
+def pastiches(model: Model, photo: Tensor) -> list[Tensor]:
+    styles = [model.mixture({name: 1.0}) for name in model.style_names]
+    return [stylize(model.network, photo, style, memory=2**30) for style in styles]
+
+
+def correlation(a: Tensor, b: Tensor) -> float:
+    """Of luminance, between two images."""
+    pair = torch.stack([(image * LUMINANCE).sum(1).flatten() for image in (a, b)])
+    return torch.corrcoef(pair)[0, 1].item()
+
+
+def test_it_has_eight_styles_or_more_in_four_megabytes(model: Model) -> None:
+    assert len(set(model.style_names)) >= 8
+    assert default_model().stat().st_size < 4 * 2**20
+
+
+def test_it_says_how_it_was_made(model: Model) -> None:
+    recipe = model.info.recipe
+    assert recipe["preset"] == "multi"
+    assert recipe["steps"] > 0
+    assert recipe["hours"] > 0
+    assert model.info.licence
+    assert all(style.thumbnail and style.sha256 for style in model.info.styles)
+
+
+def test_the_photo_is_still_there_in_every_style(
+    model: Model, photo: Tensor, pastiches: list[Tensor]
+) -> None:
+    for name, pastiche in zip(model.style_names, pastiches, strict=True):
+        assert correlation(photo, pastiche) > 0.3, name
+        assert (pastiche - photo).abs().mean() > 0.05, name
+
+
+def test_styles_differ(pastiches: list[Tensor]) -> None:
+    for index, one in enumerate(pastiches):
+        for other in pastiches[index + 1 :]:
+            assert (one - other).abs().mean() > 0.02
+
+
+def test_there_is_no_frame(photo: Tensor, pastiches: list[Tensor]) -> None:
+    for pastiche in pastiches:
+        change = pastiche - photo
+        outer, inner = ring(change, 0, FRAME).mean(), ring(change, FRAME, 2 * FRAME).mean()
+        assert (outer - inner).abs() < 0.05
+
+
+def ring(image: Tensor, start: int, stop: int) -> Tensor:
+    """The pixels that lie between so many pixels from the border."""
+    height, width = image.shape[2:]
+    inside = torch.zeros(height, width, dtype=torch.bool)
+    inside[start : height - start, start : width - start] = True
+    inside[stop : height - stop, stop : width - stop] = False
+    return image[..., inside]
