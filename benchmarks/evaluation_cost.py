@@ -36,7 +36,7 @@ from torch import Tensor
 from styleforge import Studio, load_image, load_preset
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.layers import CONVOLUTIONS, LAYERS
-from styleforge.images.load import resize
+from styleforge.images.geometry import resize
 from styleforge.optimize.evaluation import Evaluator
 from styleforge.optimize.parameterization import Parameterization
 from styleforge.vgg.weights import Weights, load_weights

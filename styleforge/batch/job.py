@@ -1,11 +1,11 @@
-"""A batch made ready: what the user asked for, its styles and its tasks."""
+"""A batch made ready: what is wanted, its styles and its tasks."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,49 +13,58 @@ from typing import Any, Literal, get_args
 import torch
 
 from styleforge.batch.batch import Batch
-from styleforge.batch.sources import Source, find_sources, plan_tasks
-from styleforge.cli.parsing import with_weight
+from styleforge.batch.sources import DEFAULT_NAME, Source, find_sources, plan_tasks
 from styleforge.core.devices import pick_device, pick_precision
 from styleforge.core.errors import UsageError
-from styleforge.images.load import load_image
 from styleforge.images.save import Depth
-from styleforge.jobs.painters import OptimizedStyle, Style, TrainedStyle, stylizing_model
+from styleforge.jobs.spelling import with_weight
+from styleforge.jobs.styles import OptimizedStyle, Painting, Style, TrainedStyle, stylizing_model
 from styleforge.jobs.stylize import check_choices
 from styleforge.networks.models import find_model, find_style
-from styleforge.presets.transfer import INITIAL_IMAGES, Preset, load_preset
+from styleforge.presets.transfer import DEFAULT_PRESET, INITIAL_IMAGES, Preset, load_preset
 
 Engine = Literal["local", "torchrun", "ray"]
 
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """What the user asked for."""
+    """What is wanted. ``preset_name`` and ``settings``, by dotted names, are for paintings alone.
 
-    inputs: list[str]
+    ``size``, ``strength`` and ``colors`` are for paintings and trained styles; None: the preset's,
+    or all of it. ``memory`` is the bytes that all pictures in work may take; None: what is free.
+    """
+
+    inputs: Sequence[str]
     output: Path
-    styles: list[str]
-    model: str | None
-    recursive: bool
-    name: str
-    preset_name: str
-    overrides: dict[str, Any]
-    strength: float
-    colors: str
-    sequence: bool
-    engine: str
-    address: str
-    workers: int | None
-    threads: int | None
-    device: str
-    memory: int | None
-    depth: Depth
-    fail_fast: bool
-    force: bool
+    styles: Sequence[str]
+    model: str | None = None
+    recursive: bool = False
+    name: str = DEFAULT_NAME
+    preset_name: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    size: int | None = None
+    strength: float | None = None
+    colors: str | None = None
+    masks: Sequence[Path] = ()
+    style_masks: Sequence[Path] = ()
+    sequence: bool = False
+    engine: str = "local"
+    address: str = ""
+    workers: int | None = None
+    threads: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    memory: int | None = None
+    depth: Depth = 8
+    fail_fast: bool = False
+    force: bool = False
 
     @cached_property
     def preset(self) -> Preset:
-        given = {key: value for key, value in self.overrides.items() if value is not None}
-        return load_preset(self.preset_name, given)
+        """Raises :class:`UsageError`."""
+        common = {"size": self.size, "strength": self.strength, "colors": self.colors}
+        given = {key: value for key, value in common.items() if value is not None}
+        return load_preset(self.preset_name or DEFAULT_PRESET, {**self.settings, **given})
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,7 @@ class BatchJob:
         _check_options(request)
         device = pick_device(request.device)
         styles = _styles(request, device)
+        _check_paintings_options(request, styles)
         sources = find_sources(request.inputs, request.output, recursive=request.recursive)
         names = [style.name for style in styles]
         tasks = plan_tasks(sources, names, request.output, name=request.name)
@@ -104,7 +114,7 @@ def _styles(request: BatchRequest, device: torch.device) -> list[Style]:
     elif request.styles:
         styles = [_style(text, request, device) for text in request.styles]
     else:
-        raise UsageError("say in which style: --style painting.jpg, or --style NAME of a network")
+        raise UsageError("say in which style: `style` painting.jpg, or `style` NAME of a network")
     twice = [name for name, n in Counter(style.name for style in styles).items() if n > 1]
     if twice:
         raise UsageError(f"two styles are named {twice[0]}; name it once, or rename a file")
@@ -116,37 +126,58 @@ def _style(text: str, request: BatchRequest, device: torch.device) -> Style:
     named = _blend(text)
     if not any(_is_file_name(part) for part, _ in named):
         return _trained(text, find_style(named[0][0]), request)
-    for path, _ in named:
-        load_image(path)  # so that a bad one is known before the start
     if request.preset.init not in INITIAL_IMAGES:
         choices = ", ".join(INITIAL_IMAGES)
         raise UsageError(f"init: a batch starts from {choices} (not {request.preset.init!r})")
-    return OptimizedStyle(
+    style = OptimizedStyle(
         name="+".join(Path(path).stem for path, _ in named),
-        images=[(Path(path), weight) for path, weight in named],
-        preset_name=request.preset_name,
+        paintings=[Painting(Path(path), weight) for path, weight in named],
+        preset_name=request.preset_name or DEFAULT_PRESET,
         preset=request.preset,
-        precision=pick_precision("auto", device),
+        masks=request.masks,
+        style_masks=request.style_masks,
+        precision=pick_precision(request.precision, device),
         depth=request.depth,
     )
+    style.load().check()  # so that what is bad is known before the start
+    return style
 
 
 def _trained(text: str, model: Path, request: BatchRequest) -> TrainedStyle:
     if request.sequence:
         raise UsageError(
-            f"--sequence is for paintings, and {text} is a trained style; leave it out"
+            f"`sequence` is for paintings, and {text} is a trained style; leave it out"
         )
     styles = dict(_blend(text))
     stylizing_model(model).mixture(styles)
+    strength = 1.0 if request.strength is None else request.strength
     return TrainedStyle(
         name="+".join(styles),
         model=model,
         styles=styles,
-        size_limit=request.overrides["size"] or 0,
-        strength=request.strength,
-        colors=request.colors,
+        size_limit=request.size or 0,
+        strength=strength,
+        colors=check_choices(strength, request.colors or "style", request.size or 0),
+        masks=request.masks,
         depth=request.depth,
     )
+
+
+def _check_paintings_options(request: BatchRequest, styles: Sequence[Style]) -> None:
+    """Raise :class:`UsageError` for options that trained networks alone would ignore."""
+    if any(isinstance(style, OptimizedStyle) for style in styles):
+        return
+    given = {
+        "style_mask": request.style_masks,
+        "preset": request.preset_name,
+        **{key.split(".")[-1]: True for key in request.settings},
+    }
+    for option, value in given.items():
+        if value:
+            raise UsageError(
+                f"`{option}` is for paintings, and {styles[0].name} is a trained style; "
+                "leave it out"
+            )
 
 
 def _blend(text: str) -> list[tuple[str, float]]:
@@ -161,13 +192,12 @@ def _is_file_name(name: str) -> bool:
 
 def _check_options(request: BatchRequest) -> None:
     """Raise :class:`UsageError` for values that do not go together."""
-    check_choices(request.strength, request.colors, request.overrides["size"] or 0)
     if request.engine not in get_args(Engine):
-        raise UsageError(f"--engine is {', '.join(get_args(Engine))} (not {request.engine!r})")
+        raise UsageError(f"`engine` is {', '.join(get_args(Engine))} (not {request.engine!r})")
     if request.address and request.engine != "ray":
-        raise UsageError("--address is of a Ray cluster; use it with --engine ray")
+        raise UsageError("`address` is of a Ray cluster; use it with `engine` ray")
     if request.sequence and (request.engine != "local" or (request.workers or 1) > 1):
-        raise UsageError("--sequence goes frame by frame: with --engine local and one worker")
+        raise UsageError("`sequence` goes frame by frame: with `engine` local and one worker")
 
 
 def _check_inputs_are_safe(styles: Sequence[Style], targets: Sequence[Path]) -> None:

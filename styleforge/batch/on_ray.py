@@ -115,7 +115,7 @@ def _ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise UsageError("--engine ray needs Ray: pip install 'styleforge[ray]'") from None
+        raise UsageError("`engine` ray needs Ray: pip install 'styleforge[ray]'") from None
     return ray
 
 

@@ -49,7 +49,7 @@ def find_sources(inputs: Sequence[str], output: Path, *, recursive: bool) -> lis
             raise UsageError(f"{output} is also an input; choose another folder for the output")
         sources = list(_sources(name, recursive=recursive))
         if not sources:
-            hint = "" if recursive or not Path(name).is_dir() else "; --recursive looks below it"
+            hint = "" if recursive or not Path(name).is_dir() else "; `recursive` looks below it"
             raise UsageError(f"no pictures in {name}{hint}")
         outside = [source for source in sources if own not in _real(source.path).parents]
         if not outside:
@@ -79,7 +79,7 @@ def plan_tasks(
             if key in taken:
                 raise UsageError(
                     f"{taken[key]} and {source.path} would both become {target}; "
-                    f'tell them apart with --name, such as "{_telling(taken[key], source.path)}"'
+                    f'tell them apart with `name`, such as "{_telling(taken[key], source.path)}"'
                 )
             taken[key] = source.path
             tasks.append(Task(source.path, index, target))
@@ -140,7 +140,7 @@ def _filled_in(name: str, source: Path, style: str, number: int) -> str:
         return name.format(**fields)
     except (KeyError, IndexError, ValueError, AttributeError, TypeError):
         known = ", ".join(f"{{{field}}}" for field in fields)
-        raise UsageError(f"--name {name!r} is not a pattern; it can hold {known}") from None
+        raise UsageError(f"`name` {name!r} is not a pattern; it can hold {known}") from None
 
 
 def _telling(first: Path, second: Path) -> str:
@@ -152,7 +152,7 @@ def _telling(first: Path, second: Path) -> str:
 def _check_place(target: Path, output: Path) -> None:
     """A result's place is in the output folder, and of a kind that can be written."""
     if not target.is_relative_to(output) or ".." in target.relative_to(output).parts:
-        raise UsageError(f"--name leads out of {output}: {target}")
+        raise UsageError(f"`name` leads out of {output}: {target}")
     if target.suffix.lower() not in FORMATS:
         kinds = ", ".join(FORMATS)
-        raise UsageError(f"{target}: no format that can be written; end --name in one of {kinds}")
+        raise UsageError(f"{target}: no format that can be written; end `name` in one of {kinds}")

@@ -24,7 +24,7 @@ def joined() -> Iterator[tuple[int, int]]:
     """The rank of this process and how many there are. Raises :class:`UsageError` if alone."""
     if not started_by_torchrun():
         raise UsageError(
-            "--engine torchrun is for processes that torchrun starts: "
+            "`engine` torchrun is for processes that torchrun starts: "
             "torchrun --nproc-per-node 2 -m styleforge batch ... --engine torchrun"
         )
     with process_group("gloo", patience=_PATIENCE) as (rank, count):

@@ -13,18 +13,19 @@ from PIL import Image
 from styleforge.batch.sources import Task
 from styleforge.core.errors import StyleforgeError, UsageError
 from styleforge.core.files import file_sha256
-from styleforge.images.load import Picture, load_image, resize
-from styleforge.images.save import check_output, read_recipe, save_image
+from styleforge.images.load import load_image
+from styleforge.images.save import check_output, read_recipe
 from styleforge.jobs.painters import Frame, Painter
 from styleforge.jobs.recipe import (
     AnyRecipe,
     Before,
     Input,
-    Recipe,
     StylizeRecipe,
+    TransferRecipe,
     essence,
     parse_recipe,
 )
+from styleforge.jobs.result import Result
 
 Status = Literal["done", "skipped", "failed"]
 
@@ -62,7 +63,7 @@ def perform(
     return Outcome(task, "done" if done else "skipped", time.perf_counter() - started)
 
 
-def is_finished(target: Path, recipe: Recipe | StylizeRecipe) -> bool:
+def is_finished(target: Path, recipe: TransferRecipe | StylizeRecipe) -> bool:
     """Whether a file is the result of this recipe, whatever its inputs were named.
 
     Raises :class:`UsageError` for a file that styleforge did not make.
@@ -71,7 +72,7 @@ def is_finished(target: Path, recipe: Recipe | StylizeRecipe) -> bool:
         return False
     there = _recipe_in(target)
     if there is None:
-        raise UsageError(f"{target} exists and is not of styleforge; --force overwrites it")
+        raise UsageError(f"{target} exists and is not of styleforge; `force` overwrites it")
     return essence(there.to_dict()) == essence(recipe.to_dict())
 
 
@@ -101,19 +102,8 @@ def _perform(
     last = Frame(load_image(before.source), load_image(before.target)) if before else None
     with turn:
         image = painter.paint(photo, last)
-    save_image(
-        task.target,
-        image,
-        alpha=_alpha(photo, size),
-        exif=photo.exif,
-        recipe=recipe.to_json(),
-        depth=painter.depth,
-    )
+    Result.of(image, recipe, photo, depth=painter.depth).save(task.target)
     return True
-
-
-def _alpha(photo: Picture, size: tuple[int, int]) -> Any:
-    return None if photo.alpha is None else resize(photo.alpha, size)
 
 
 def _input(path: Path) -> Input:

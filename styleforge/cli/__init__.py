@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -14,9 +15,11 @@ from styleforge.cli.calibrate import calibrate
 from styleforge.cli.doctor import doctor
 from styleforge.cli.dream import dream
 from styleforge.cli.export import export
+from styleforge.cli.help import Command
 from styleforge.cli.info import info
 from styleforge.cli.inspect import inspect
 from styleforge.cli.models import models
+from styleforge.cli.parsing import spelled
 from styleforge.cli.presets import presets
 from styleforge.cli.reconstruct import reconstruct
 from styleforge.cli.rerun import rerun
@@ -36,31 +39,28 @@ styleforge transfer photo.jpg painting.jpg -p preview
 styleforge transfer photo.jpg a.jpg:0.7 b.jpg:0.3 -s 1024 -o out.png
 """
 
+PAINT, TRAIN, LOOK = "Make pictures", "Trained networks", "Look inside"
+"""Groups of commands in the help."""
+
 app = typer.Typer(
     name="styleforge",
     help=_HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(transfer)
-app.command()(stylize)
-app.command()(batch)
-app.command()(train)
-app.command()(texture)
-app.command()(export)
-app.command()(rerun)
-app.command()(info)
-app.command()(inspect)
-app.command()(dream)
-app.command()(sheet)
-app.command()(score)
-app.add_typer(presets)
-app.add_typer(models)
-app.add_typer(reconstruct)
-app.command()(calibrate)
-app.command()(doctor)
+_COMMANDS: dict[str, list[Callable[..., None]]] = {
+    PAINT: [transfer, stylize, batch, sheet, texture, rerun],
+    TRAIN: [train, export, calibrate],
+    LOOK: [info, score, inspect, dream, doctor],
+}
+for _panel, _commands in _COMMANDS.items():
+    for _command in _commands:
+        app.command(cls=Command, rich_help_panel=_panel)(_command)
+app.add_typer(models, rich_help_panel=TRAIN)
+app.add_typer(presets, rich_help_panel=LOOK)
+app.add_typer(reconstruct, rich_help_panel=LOOK)
 
 
 def _print_version(wanted: bool) -> None:
@@ -81,13 +81,20 @@ def _options(
     pass
 
 
+_Refusal: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+"""What typer raises for arguments that it does not understand; it has no public name."""
+
+
 def main() -> None:
     """Run the command line; a user's mistake becomes one line and an exit code."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads would spin
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
+    except _Refusal as error:
+        print(f"Error: {error.format_message()}", file=sys.stderr)
+        sys.exit(error.exit_code)
     except StyleforgeError as error:
-        print("Error:", " ".join(str(error).splitlines()), file=sys.stderr)
+        print("Error:", " ".join(spelled(str(error)).splitlines()), file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(1)

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from styleforge.cli import options
+from styleforge.cli.options import RUN, SAVED, examples
 from styleforge.cli.parsing import bit_depth, memory_size
 
 
+@examples(
+    "batch photos/ --style painting.jpg -o out/",
+    "batch photos/ --style cafe-terrace --style hubble -o out/ --recursive",
+    "batch 'frames/*.png' --style painting.jpg -o out/ --sequence",
+)
 def batch(
-    inputs: Annotated[list[str], typer.Argument(help="Photos, folders and patterns.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A folder for the results.")],
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Photos, folders and patterns.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="For the results.", rich_help_panel=SAVED
+        ),
+    ],
     style: Annotated[
         list[str] | None,
         typer.Option(
@@ -21,74 +35,108 @@ def batch(
             help="A painting or a trained style; several: every photo in each. a.jpg:0.7+b.jpg:0.3",
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("-m", "--model", help="A model file, or a model's or style's name."),
-    ] = None,
+    model: options.ModelName = None,
     recursive: Annotated[
         bool, typer.Option("-r", "--recursive", help="Folders below too; mirrored.")
     ] = False,
     name: Annotated[
-        str, typer.Option(help="Names of the results; {suffix} and {number} are known too.")
+        str,
+        typer.Option(
+            metavar="PATTERN",
+            help="Names of the results; {suffix} and {number} are known too.",
+            rich_help_panel=SAVED,
+        ),
     ] = "{stem}_{style}{ext}",
     preset: Annotated[
-        str, typer.Option("-p", "--preset", help="For paintings: a preset's name or .yaml file.")
-    ] = "painterly",
-    size: Annotated[
-        int | None, typer.Option("-s", "--size", help="Longest side; 0: the photo's own.")
+        str | None,
+        typer.Option(
+            "-p",
+            "--preset",
+            metavar="NAME",
+            help="For paintings.",
+            show_default="painterly",
+            rich_help_panel=options.SETTINGS,
+        ),
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option("-n", "--steps", help="For paintings: steps at the final size.")
-    ] = None,
-    beta: Annotated[float | None, typer.Option(help="For paintings: weight of the style.")] = None,
-    strength: Annotated[
-        float | None,
-        typer.Option(help="From 0, the photo, to 1. Default: the preset's; trained styles: 1."),
-    ] = None,
-    colors: Annotated[
-        str, typer.Option(help="For trained styles: style, or keep the photo's.")
-    ] = "style",
+    size: options.Size = None,
+    steps: options.Steps = None,
+    beta: options.Beta = None,
+    strength: options.Strength = None,
+    colors: options.Colors = None,
+    mask: options.Masks = None,
+    style_mask: options.StyleMasks = None,
+    settings: options.Set = None,
     sequence: Annotated[
         bool, typer.Option("--sequence", help="Frames: each starts from the last one's result.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="local, torchrun or ray.")] = "local",
+    engine: Annotated[
+        Literal["local", "torchrun", "ray"],
+        typer.Option(help="What carries it out.", rich_help_panel=RUN),
+    ] = "local",
     address: Annotated[
-        str, typer.Option(help="Of a Ray cluster that runs already; default: one is started.")
+        str,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Of a Ray cluster that runs already.",
+            show_default="one is started",
+            rich_help_panel=RUN,
+        ),
     ] = "",
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Pictures side by side; default: measured.")
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Pictures side by side.",
+            show_default="measured",
+            rich_help_panel=RUN,
+        ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Processor threads a picture; default: measured.")
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Processor threads a picture.",
+            show_default="measured",
+            rich_help_panel=RUN,
+        ),
     ] = None,
-    device: Annotated[
-        str, typer.Option("-d", "--device", envvar="STYLEFORGE_DEVICE", help="auto, cpu, cuda, ...")
-    ] = "auto",
-    memory: Annotated[
-        str, typer.Option(envvar="STYLEFORGE_MEMORY", help="What all may take, as in 8GiB.")
-    ] = "",
-    depth: Annotated[int, typer.Option(help="Bits per channel: 8, or 16 (PNG, TIFF).")] = 8,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at a failure.")] = False,
-    force: Annotated[
-        bool, typer.Option("-f", "--force", help="Redo what is finished; overwrite other files.")
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    memory: options.Memory = "",
+    depth: options.Depth = 8,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at a failure.", rich_help_panel=RUN)
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="A line per file.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per file.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Print what would be done, and stop.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "-f",
+            "--force",
+            help="Redo what is finished; overwrite other files.",
+            rich_help_panel=SAVED,
+        ),
+    ] = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print one JSON object per file.", rich_help_panel=options.SAID
+        ),
+    ] = False,
+    dry_run: options.DryRun = False,
 ) -> None:
-    r"""Repaint whole folders; what is finished already is skipped.
-
-    \b
-    styleforge batch photos/ --style painting.jpg -o out/
-    styleforge batch photos/ --style cafe-terrace --style hubble -o out/ --recursive
-    styleforge batch 'frames/*.png' --style painting.jpg -o out/ --sequence
+    """Repaint whole folders; what is finished already is skipped.
 
     A killed run goes on where it was when it is started again. With several GPUs or machines:
     torchrun --nproc-per-node 2 -m styleforge batch ... --engine torchrun
     """
     from styleforge.batch.job import BatchRequest
+    from styleforge.presets.grid import settings_of
 
+    given = {"optimizer.steps": steps, "style.beta": beta}
     request = BatchRequest(
         inputs=inputs,
         output=output,
@@ -97,20 +145,19 @@ def batch(
         recursive=recursive,
         name=name,
         preset_name=preset,
-        overrides={
-            "size": size,
-            "optimizer.steps": steps,
-            "style.beta": beta,
-            "strength": strength,
-        },
-        strength=1.0 if strength is None else strength,
+        settings=options.merged(given, settings_of(settings or ())),
+        size=size,
+        strength=strength,
         colors=colors,
+        masks=mask or (),
+        style_masks=style_mask or (),
         sequence=sequence,
         engine=engine,
         address=address,
         workers=workers,
         threads=threads,
         device=device,
+        precision=precision,
         memory=memory_size(memory),
         depth=bit_depth(depth),
         fail_fast=fail_fast,

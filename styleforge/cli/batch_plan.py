@@ -15,6 +15,7 @@ from styleforge.cli.parsing import duration, printable
 from styleforge.core.devices import describe
 from styleforge.core.errors import StyleforgeError
 from styleforge.core.files import file_sha256
+from styleforge.images.geometry import Size
 from styleforge.jobs.painters import Painter
 from styleforge.jobs.recipe import Input
 
@@ -71,7 +72,7 @@ def _is_done(job: BatchJob, source: Path, target: Path, painter: Painter) -> boo
         return False
 
 
-def _can_paint(painter: Painter, size: tuple[int, int]) -> bool:
+def _can_paint(painter: Painter, size: Size) -> bool:
     try:
         painter.size(size)
     except StyleforgeError:
@@ -79,7 +80,7 @@ def _can_paint(painter: Painter, size: tuple[int, int]) -> bool:
     return min(size) >= painter.min_side
 
 
-def _size_of(path: Path) -> tuple[int, int] | None:
+def _size_of(path: Path) -> Size | None:
     """(width, height) by the file's header; None where it cannot be read."""
     try:
         with Image.open(path) as image:

@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from tqdm import tqdm
-
 from styleforge.batch.batch import Batch
 from styleforge.batch.work import Outcome
-from styleforge.cli.parsing import printable
+from styleforge.cli.parsing import printable, spelled
+from styleforge.cli.progress import bar, say
 
 
 class Report:
@@ -29,17 +28,10 @@ class Report:
 
     def follow(self, outcomes: Iterator[Outcome], total: int, *, show: bool = True) -> None:
         """Count, and show unless it is another process that does."""
-        bar = tqdm(
-            total=total,
-            disable=self._quiet or not sys.stderr.isatty() or not show,
-            unit="picture",
-            file=sys.stderr,
-            leave=False,
-        )
-        with bar:
+        with bar(total, quiet=self._quiet or not show, unit="picture") as shown:
             for outcome in outcomes:
                 self.add(outcome, show=show)
-                bar.update()
+                shown.update()
 
     def add(self, outcome: Outcome, *, show: bool = True) -> None:
         self._counts[outcome.status] += 1
@@ -50,7 +42,7 @@ class Report:
         if self._as_json:
             print(json.dumps(self._line(outcome)), flush=True)
         if self._verbose and not self._quiet:
-            tqdm.write(_in_words(outcome), file=sys.stderr)
+            say(_in_words(outcome))
 
     def finish(self, *, interrupted: bool) -> None:
         """The summary, with what failed and why."""
@@ -72,7 +64,7 @@ class Report:
             "style": self._styles[task.style].name,
             "status": outcome.status,
             "seconds": round(outcome.seconds, 3),
-            "reason": outcome.reason,
+            "reason": spelled(outcome.reason),
         }
 
 
@@ -86,4 +78,5 @@ def _in_words(outcome: Outcome) -> str:
 def _named_reason(outcome: Outcome) -> str:
     """The reason, with the picture's name where it does not say it."""
     name = str(outcome.task.source)
-    return printable(outcome.reason if name in outcome.reason else f"{name}: {outcome.reason}")
+    reason = spelled(outcome.reason)
+    return printable(reason if name in reason else f"{name}: {reason}")

@@ -16,10 +16,10 @@ from styleforge.batch.local import Split, fastest_split, first_paintable, run_lo
 from styleforge.batch.on_ray import run_on_ray
 from styleforge.batch.torchrun import gathered, joined
 from styleforge.cli.batch_report import Report
-from styleforge.cli.signals import StopRequest
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.errors import INTERRUPTED, UsageError
 from styleforge.core.files import remove_remains
+from styleforge.core.signals import StopRequest
 
 
 def run(request: BatchRequest, *, quiet: bool, verbose: bool, as_json: bool) -> None:

@@ -7,14 +7,26 @@ from typing import Annotated, get_args
 
 import typer
 
+from styleforge.cli import options
+from styleforge.cli.options import examples
+from styleforge.cli.progress import say
 
+_LARGEST = 2**20
+"""Bytes; it is less."""
+
+
+@examples("calibrate photos/ -o means.safetensors")
 def calibrate(
-    photographs: Annotated[Path, typer.Argument(help="A folder of photographs, searched below.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .safetensors file.")],
+    photographs: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Photographs, searched below.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="A .safetensors file.")
+    ],
     weights: Annotated[
-        str, typer.Option(help="auto, original, torchvision or a weights file.")
+        str, typer.Option(metavar="NAME", help="auto, original, torchvision or a weights file.")
     ] = "auto",
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
+    force: options.Force = False,
 ) -> None:
     """Measure VGG-19's mean activations over photographs, for every pooling and padding.
 
@@ -24,7 +36,7 @@ def calibrate(
     from safetensors.torch import save
 
     from styleforge.core.errors import UsageError
-    from styleforge.core.files import write_atomically
+    from styleforge.core.files import check_place, write_atomically
     from styleforge.vgg import calibration as normalization
     from styleforge.vgg.convolution import Padding
     from styleforge.vgg.network import Pooling
@@ -32,10 +44,7 @@ def calibrate(
 
     if not photographs.is_dir():
         raise UsageError(f"no such folder: {photographs}")
-    if not output.parent.is_dir():
-        raise UsageError(f"no such folder: {output.parent}")
-    if output.exists() and not force:
-        raise UsageError(f"{output} exists; use --force to overwrite it")
+    check_place(output, inputs=[], force=force, needed=_LARGEST)
     count = len(normalization.photographs(photographs))
     if not count:
         raise UsageError(f"no photographs in {photographs}")
@@ -43,7 +52,7 @@ def calibrate(
     tensors = {}
     for pooling in get_args(Pooling):
         for padding in get_args(Padding):
-            typer.echo(f"{count} photographs, {pooling} pooling, padding with {padding}", err=True)
+            say(f"{count} photographs, {pooling} pooling, padding with {padding}")
             means = normalization.measure(loaded, photographs, pooling=pooling, padding=padding)
             for name, mean in means.items():
                 tensors[normalization.key_of(loaded.sha256, pooling, padding, name)] = mean

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
 
-import typer
-
+from styleforge.cli import options
+from styleforge.cli.options import examples
 from styleforge.core.errors import WeightsError
 
 
+@examples("doctor", "doctor --json")
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Look at this machine: versions, device, memory, weights, models, speed, suitable sizes.
 

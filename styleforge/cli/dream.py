@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from styleforge.cli.parsing import known_layer, picture_size
+from styleforge.cli import options
+from styleforge.cli.options import examples
+from styleforge.cli.report import Manner
 
-STEPS, STEPS_FROM_NOISE = 10, 50
-"""At every octave, where nothing else is said."""
 
-
+@examples(
+    "dream photo.jpg --layer conv5_1",
+    "dream --layer conv4_3 --channel 100 --size 512x384 -o channel.png",
+    "dream photo.jpg --layer conv5_3 --channel 7 --unit 200,120",
+)
 def dream(
     image: Annotated[
-        Path | None, typer.Argument(help="A picture. Default: noise.", readable=False)
+        Path | None,
+        typer.Argument(
+            metavar="PICTURE", help="What it starts from.", readable=False, show_default="noise"
+        ),
     ] = None,
-    layer: Annotated[str, typer.Option(help="Of VGG-19.")] = "conv5_1",
+    layer: Annotated[str, typer.Option(metavar="LAYER", help="Of VGG-19.")] = "conv5_1",
     channel: Annotated[
-        int | None, typer.Option(min=0, help="One of the layer's channels. Default: all.")
+        int | None,
+        typer.Option(
+            min=0, metavar="N", help="One of the layer's channels.", show_default="all of them"
+        ),
     ] = None,
     unit: Annotated[
-        str, typer.Option(metavar="X,Y", help="Only what is at this pixel. Default: everywhere.")
+        str,
+        typer.Option(metavar="X,Y", help="Only what is at this pixel.", show_default="everywhere"),
     ] = "",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Default: IMAGE_LAYER.png here.")
-    ] = None,
+    output: options.OutputFile = None,
     size: Annotated[
-        str, typer.Option("-s", "--size", help="Longest side; from noise also WIDTHxHEIGHT.")
+        str,
+        typer.Option(
+            "-s", "--size", metavar="PIXELS", help="Longest side; from noise also WIDTHxHEIGHT."
+        ),
     ] = "512",
     steps: Annotated[
         int | None,
@@ -36,38 +49,33 @@ def dream(
             "-n",
             "--steps",
             min=1,
-            help=f"At every octave. Default: {STEPS}, from noise {STEPS_FROM_NOISE}.",
+            metavar="N",
+            help="At every octave.",
+            show_default="10, from noise 50",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of noise and jitter.")] = 0,
-    device: Annotated[
-        str, typer.Option("-d", "--device", envvar="STYLEFORGE_DEVICE", help="auto, cpu, cuda, ...")
-    ] = "auto",
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    r"""Change a picture, or noise, so that a part of the network responds more to it.
+    """Change a picture, or noise, so that a part of the network responds more to it."""
+    manner = Manner(quiet, as_json, time.perf_counter())
+    from styleforge.cli.synthesis_run import run
+    from styleforge.images.geometry import parse_size
+    from styleforge.jobs.dream import DreamRequest, parse_place, prepare
 
-    \b
-    styleforge dream photo.jpg --layer conv5_1
-    styleforge dream --layer conv4_3 --channel 100 --size 512x384 -o channel.png
-    styleforge dream photo.jpg --layer conv5_3 --channel 7 --unit 200,120
-    """
-    known_layer(layer)
-    wanted = picture_size(size)
-    from styleforge.jobs.dream import Request, run, target
-    from styleforge.jobs.synthesis import Destination
-
-    name = "_".join(
-        [image.stem if image else "dream", layer, *([f"{channel}"] * (channel is not None))]
-    )
-    request = Request(
+    request = DreamRequest(
         image=image,
-        target=target(layer, channel, unit),
-        size=wanted,
-        steps=steps or (STEPS if image else STEPS_FROM_NOISE),
+        layer=layer,
+        channel=channel,
+        unit=parse_place(unit),
+        size=parse_size(size),
+        steps=steps,
         seed=seed,
+        output=output,
         device=device,
+        force=force,
     )
-    run(request, Destination(output or Path(f"{name}.png"), force, quiet, as_json))
+    run(prepare(request), manner)

@@ -9,8 +9,10 @@ from dataclasses import replace
 from itertools import groupby
 
 from styleforge.cli.parsing import duration
+from styleforge.cli.report import Manner
 from styleforge.core.devices import describe
-from styleforge.jobs.transfer import Job
+from styleforge.images.geometry import Size
+from styleforge.jobs.transfer import TransferJob
 from styleforge.optimize.scales import Scale, Stage
 from styleforge.transfer.estimate import estimate
 
@@ -21,17 +23,17 @@ _STYLE_IS = {
 }
 
 
-def print_plan(job: Job, *, as_json: bool, started: float) -> None:
-    """Print sizes, evaluations, memory and time, since ``started`` too, on standard output."""
-    transfer = job.start()
-    preparation = time.perf_counter() - started
-    expected = estimate(transfer.studio.network, job.scales, device=job.device, memory=job.memory)
+def print_plan(job: TransferJob, manner: Manner) -> None:
+    """Print sizes, evaluations, memory and time, with the preparation's, on standard output."""
+    studio = job.painter(None, None).studio
+    preparation = time.perf_counter() - manner.started
+    expected = estimate(studio.network, job.scales, device=job.device, memory=job.memory)
     seconds = preparation + expected.seconds
-    if as_json:
+    if manner.as_json:
         plan = {
             "output": str(job.output or "-"),
             "device": describe(job.device),
-            "weights": transfer.studio.weights.source,
+            "weights": studio.weights.source,
             "preset": job.request.preset_name,
             "scales": [[*scale.size, scale.steps] for scale in job.scales],
             "evaluations": expected.evaluations,
@@ -40,16 +42,16 @@ def print_plan(job: Job, *, as_json: bool, started: float) -> None:
         }
         print(json.dumps(plan))
         return
-    print(f"content  {_named(job.content.path, job.content.size)}")
-    for picture, weight in job.styles:
-        print(f"style    {_named(picture.path, picture.size)}, weight {weight:g}")
+    print(f"content  {_named(job.photo.path, job.photo.size)}")
+    for picture, painting in zip(job.style.pictures, job.request.paintings, strict=True):
+        print(f"style    {_named(picture.path, picture.size)}, weight {painting.weight:g}")
     print(f"output   {_named(job.output or '-', job.size)}")
-    print(f"preset   {job.request.preset_name}, weights {transfer.studio.weights.source}")
+    print(f"preset   {job.request.preset_name}, weights {studio.weights.source}")
     print(f"device   {describe(job.device)}")
     for scale, rounds in _with_rounds(job.scales):
         steps = f"{scale.steps} steps" if rounds == 1 else f"{rounds} rounds of {scale.steps} steps"
         print(f"scale    {scale.size[0]} x {scale.size[1]}, {steps}, {_STYLE_IS[scale.stage]}")
-    tiling = transfer.studio.tiling(job.size)
+    tiling = studio.tiling(job.size)
     if tiling is not None:
         print(f"tiles    {tiling.side} pixels, to keep to the memory")
     print(
@@ -64,5 +66,5 @@ def _with_rounds(scales: Sequence[Scale]) -> list[tuple[Scale, int]]:
     return [(scale, len(list(rounds))) for scale, rounds in groups]
 
 
-def _named(path: object, size: tuple[int, int]) -> str:
+def _named(path: object, size: Size) -> str:
     return f"{path} ({size[0]} x {size[1]})"

@@ -7,10 +7,17 @@ from typing import Annotated
 
 import typer
 
+from styleforge.cli import options
+from styleforge.cli.options import examples
 
+
+@examples("info out.png", "info out.png --json")
 def info(
-    picture: Annotated[Path, typer.Argument(help="A picture made by styleforge.", readable=False)],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the recipe as JSON.")] = False,
+    picture: Annotated[
+        Path,
+        typer.Argument(metavar="PICTURE", help="A picture made by styleforge.", readable=False),
+    ],
+    as_json: options.AsJson = False,
 ) -> None:
     """Show how a picture was made: inputs, settings, versions."""
     from styleforge.jobs.recipe import load_recipe

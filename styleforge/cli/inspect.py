@@ -2,48 +2,53 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from styleforge.cli.parsing import known_layer
+from styleforge.cli import options
+from styleforge.cli.options import examples
+from styleforge.cli.progress import say
+from styleforge.core.layers import known_layer
+
+if TYPE_CHECKING:
+    from styleforge.jobs.inspect import Inspection, InspectRequest
 
 
+@examples(
+    "inspect photo.jpg --layer conv4_2",
+    "inspect photo.jpg --layer conv3_1 --count 12 --gram gram.png --json",
+)
 def inspect(
-    image: Annotated[Path, typer.Argument(help="A picture.", readable=False)],
+    image: Annotated[
+        Path,
+        typer.Argument(metavar="PICTURE", help="What is looked at.", readable=False),
+    ],
     layer: Annotated[
-        str, typer.Option(help="Of VGG-19, such as conv4_2, relu4_2 or pool4.")
+        str, typer.Option(metavar="LAYER", help="Of VGG-19, such as conv4_2, relu4_2 or pool4.")
     ] = "conv4_2",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Default: IMAGE_LAYER.png here.")
-    ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Feature maps to show.")] = 24,
+    output: options.OutputFile = None,
+    count: Annotated[int, typer.Option(min=1, metavar="N", help="Feature maps to show.")] = 24,
     gram: Annotated[
-        Path | None, typer.Option(help="Also draw the Gram matrix, into this .png.")
+        Path | None, typer.Option(metavar="FILE", help="Also the Gram matrix, as a .png.")
     ] = None,
-    size: Annotated[
-        int, typer.Option("-s", "--size", min=0, help="Longest side that is looked at; 0: its own.")
-    ] = 512,
-    device: Annotated[
-        str, typer.Option("-d", "--device", envvar="STYLEFORGE_DEVICE", help="auto, cpu, cuda, ...")
-    ] = "auto",
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    size: options.Longest = 512,
+    device: options.Device = "auto",
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    r"""Show which channels of a layer respond most to a picture, and where.
-
-    \b
-    styleforge inspect photo.jpg --layer conv4_2
-    styleforge inspect photo.jpg --layer conv3_1 --count 12 --gram gram.png --json
+    """Show which channels of a layer respond most to a picture, and where.
 
     A mean of 1 is what the channel has over photographs.
     """
     known_layer(layer)
-    from styleforge.jobs.inspect import Request, run
+    from styleforge.jobs.inspect import InspectRequest
+    from styleforge.jobs.inspect import inspect as look
 
-    request = Request(
+    request = InspectRequest(
         image=image,
         layer=layer,
         output=output or Path(f"{image.stem}_{layer}.png"),
@@ -53,4 +58,25 @@ def inspect(
         device=device,
         force=force,
     )
-    run(request, quiet=quiet, as_json=as_json)
+    found = look(request)
+    if as_json:
+        print(json.dumps(_report(request, found)))
+    if not quiet:
+        for path in request.outputs:
+            say(f"Saved {path}")
+
+
+def _report(request: InspectRequest, found: Inspection) -> dict[str, Any]:
+    return {
+        "image": str(found.picture.path),
+        "layer": request.layer,
+        "channels": found.channels,
+        "width": found.width,
+        "height": found.height,
+        "strongest": [
+            {"channel": one.channel, "mean": one.mean, "maximum": one.maximum}
+            for one in found.strongest
+        ],
+        "output": str(request.output),
+        "gram": None if request.gram is None else str(request.gram),
+    }

@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+from styleforge.cli import options
+from styleforge.cli.help import Command
+from styleforge.cli.options import examples
+from styleforge.cli.progress import say
+
 models = typer.Typer(
     name="models",
     help="List the trained networks, show one, or import one made elsewhere.",
@@ -32,13 +37,16 @@ def list_models(context: typer.Context) -> None:
         Console().print(table)
     else:
         print("none yet")
-    typer.echo(f"More are looked for in {model_folders()[0]}", err=True)
+    say(f"More are looked for in {model_folders()[0]}")
 
 
-@models.command()
+@models.command(cls=Command)
+@examples("models info cafe-terrace")
 def info(
-    model: Annotated[str, typer.Argument(help="A file, or the name of a model or a style.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A file, or the name of a model or of a style.")
+    ],
+    as_json: options.AsJson = False,
 ) -> None:
     """Show what a model file says of itself."""
     from styleforge.networks.models import find_model, load_info
@@ -55,15 +63,20 @@ def info(
     print(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None), end="")
 
 
-@models.command(name="import")
+@models.command(name="import", cls=Command)
+@examples("models import mosaic.pth -o mosaic.safetensors")
 def import_(
-    source: Annotated[Path, typer.Argument(help="A .pth of pytorch/examples.", readable=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .safetensors file.")],
-    style: Annotated[str, typer.Option(help="The style's name. Default: the file's.")] = "",
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the output.")] = False,
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth of pytorch/examples.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="A .safetensors file.")
+    ],
+    style: Annotated[
+        str, typer.Option(metavar="NAME", help="The style's name.", show_default="the file's")
+    ] = "",
+    force: options.Force = False,
 ) -> None:
     """Import a network of pytorch/examples' fast_neural_style; its tensors alone are read."""
-    from styleforge.cli.parsing import named_path, style_name
+    from styleforge.jobs.spelling import named_path, style_name
     from styleforge.networks.importing import import_pytorch_example
     from styleforge.networks.models import check_model_output, save_model
 
@@ -71,4 +84,4 @@ def import_(
     name = style_name(style) if style else named_path(str(source))[0]
     info, network = import_pytorch_example(source, name)
     save_model(output, info, network)
-    typer.echo(f"Saved {output}", err=True)
+    say(f"Saved {output}")

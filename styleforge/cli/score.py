@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from styleforge.cli.parsing import with_weight
+from styleforge.cli import options
+from styleforge.cli.options import examples
+from styleforge.core.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -16,36 +18,50 @@ if TYPE_CHECKING:
     from styleforge.transfer.score import Score
 
 
+@examples(
+    "score out.png --content photo.jpg --style painting.jpg",
+    "score out.png --content photo.jpg --style a.jpg:0.7 --style b.jpg:0.3 --json",
+)
 def score(
-    pastiche: Annotated[Path, typer.Argument(help="The picture to judge.", readable=False)],
-    content: Annotated[Path, typer.Option("--content", help="The photo it was made from.")],
-    style: Annotated[
-        list[str],
-        typer.Option("--style", metavar="FILE[:W]", help="The painting, or several with weights."),
+    pastiche: Annotated[
+        Path,
+        typer.Argument(metavar="PICTURE", help="What is judged.", readable=False),
     ],
+    content: Annotated[
+        Path, typer.Option("--content", metavar="PHOTO", help="What it was made from.")
+    ],
+    paintings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PAINTING...", help="The painting, or several: FILE\\[:W].", show_default=False
+        ),
+    ] = None,
+    style: options.MorePaintings = None,
     size: Annotated[
-        int, typer.Option("-s", "--size", min=64, max=2048, help="Longest side to judge at.")
+        int,
+        typer.Option(
+            "-s", "--size", min=64, max=2048, metavar="PIXELS", help="Longest side to judge at."
+        ),
     ] = 512,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
-    r"""Measure how close a picture, made by any tool, is to its content and its style.
+    """Measure how close a picture, made by any tool, is to its content and its style.
 
     Distances are 0 where nothing differs, and SSIM is 1. "from its patches" says how far the
     picture's patches are from the most similar of the painting's (0 to 2, the smaller the
     nearer); usage is the share of the painting's patches that are the most similar to any (up to
     1); leak is how much of the photo's fine detail is in the picture (1: all, 0: none).
-
-    \b
-    styleforge score out.png --content photo.jpg --style painting.jpg
-    styleforge score out.png --content photo.jpg --style a.jpg:0.7 --style b.jpg:0.3 --json
     """
     from styleforge.core.devices import out_of_memory_as_error
     from styleforge.images.load import load_image
+    from styleforge.jobs.spelling import with_weight
     from styleforge.transfer.score import score as measure
     from styleforge.vgg.weights import load_weights
 
     picture, photo = load_image(pastiche), load_image(content)
-    named = [with_weight(text) for text in style]
+    named = [with_weight(text) for text in [*(paintings or ()), *(style or ())]]
+    if not named:
+        raise UsageError("name the painting, too: styleforge score PICTURE PAINTING")
     styles = [(load_image(Path(name)).pixels, weight) for name, weight in named]
     weights = load_weights("original")
     with out_of_memory_as_error((size, size)):
@@ -85,7 +101,7 @@ def _table(found: Score) -> Table:
         table.add_row(layer, *(_figure(column.get(layer)) for column in columns))
     means = (found.mean_content, found.mean_style, found.mean_nearness)
     table.add_row("mean of the layers", *map(_figure, means))
-    table.add_row("colour", _figure(found.content_color), _figure(found.style_color))
+    table.add_row("color", _figure(found.content_color), _figure(found.style_color))
     table.add_row("SSIM", _figure(found.ssim))
     table.add_row("leak", _figure(found.leak))
     table.add_row("usage", "", "", _figure(found.usage))

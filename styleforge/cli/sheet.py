@@ -8,59 +8,96 @@ from typing import Annotated
 
 import typer
 
+from styleforge.cli import options
+from styleforge.cli.options import SAVED, SETTINGS, examples
 from styleforge.cli.parsing import memory_size
+from styleforge.cli.report import Manner
+from styleforge.core.errors import UsageError
 
 
+@examples(
+    "sheet photo.jpg paintings/ -p preview -o sheet.png",
+    "sheet photo.jpg a.jpg --set beta=1e2,1e3,1e4 --set tv=0,40 -o sheet.png",
+    "sheet photo.jpg a.jpg --set style.scale=0.5,1,2 -o sheet.png --dry-run",
+)
 def sheet(
-    photo: Annotated[Path, typer.Argument(help="The photo to repaint.", readable=False)],
-    style: Annotated[
-        list[Path], typer.Option("--style", help="A painting, or a folder of them; repeatable.")
-    ],
+    photo: options.Photo,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The sheet. Its pictures go beside it.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="The sheet. Its pictures go beside it.",
+            rich_help_panel=SAVED,
+        ),
     ],
+    paintings: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PAINTING...", help="Paintings, and folders of them.", show_default=False
+        ),
+    ] = None,
+    style: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--style",
+            metavar="PAINTING",
+            help="The same as naming it after the photo.",
+            show_default=False,
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=A,B,...", help="A setting's values; repeatable."),
+        typer.Option(
+            "--set",
+            metavar="KEY=A,B,...",
+            help="A setting's values: every combination is made.",
+            show_default=False,
+            rich_help_panel=SETTINGS,
+        ),
     ] = None,
-    preset: Annotated[
-        str, typer.Option("-p", "--preset", help="A preset's name or .yaml file.")
-    ] = "painterly",
+    preset: options.PresetName = "painterly",
+    size: options.Size = None,
+    steps: options.Steps = None,
     cell: Annotated[
-        int, typer.Option(min=32, max=2048, help="Longest side of a picture on the sheet.")
+        int,
+        typer.Option(
+            min=32,
+            max=2048,
+            metavar="PIXELS",
+            help="Longest side of a picture on the sheet.",
+            rich_help_panel=SAVED,
+        ),
     ] = 256,
-    device: Annotated[
-        str, typer.Option("-d", "--device", envvar="STYLEFORGE_DEVICE", help="auto, cpu, cuda, ...")
-    ] = "auto",
-    precision: Annotated[
-        str, typer.Option(envvar="STYLEFORGE_PRECISION", help="On CUDA: float32, tf32 or bf16.")
-    ] = "auto",
-    memory: Annotated[
-        str, typer.Option(envvar="STYLEFORGE_MEMORY", help="What it may take, as in 8GiB.")
-    ] = "",
-    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite the outputs.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Print what would run, and stop.")] = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    memory: options.Memory = "",
+    force: options.Force = False,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
+    dry_run: options.DryRun = False,
 ) -> None:
-    r"""Repaint a photo in every combination of styles and settings, and show them side by side.
+    """Repaint a photo in every combination of paintings and settings, side by side.
 
     The pictures, with their recipes, and index.html go to a folder named as the sheet. Those
     that are there are not made again, so an interrupted sheet goes on where it stopped.
-
-    \b
-    styleforge sheet photo.jpg --style paintings/ -p preview -o sheet.png
-    styleforge sheet photo.jpg --style a.jpg --set beta=1e2,1e3,1e4 --set tv=0,40 -o sheet.png
-    styleforge sheet photo.jpg --style a.jpg --set style.scale=0.5,1,2 -o sheet.png --dry-run
     """
-    started = time.perf_counter()
+    manner = Manner(quiet, as_json, time.perf_counter())
     from styleforge.cli.sheet_run import print_plan, run
     from styleforge.jobs.sheet import SheetJob, SheetRequest
 
+    named = [*(paintings or ()), *(style or ())]
+    if not named:
+        raise UsageError("name a painting, too: styleforge sheet PHOTO PAINTING -o SHEET")
+    fixed = {"size": size, "optimizer.steps": steps}
     request = SheetRequest(
         photo=photo,
-        styles=style,
-        settings=settings or [],
+        styles=named,
+        settings=[
+            *(f"{key}={value}" for key, value in fixed.items() if value is not None),
+            *(settings or ()),
+        ],
         output=output,
         preset=preset,
         device=device,
@@ -72,4 +109,4 @@ def sheet(
     if dry_run:
         print_plan(job, as_json=as_json)
         return
-    run(job, cell=cell, quiet=quiet, as_json=as_json, started=started)
+    run(job, manner, cell=cell)

@@ -4,32 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Self
 
-import torch
 import typer
-import yaml
-from torch import Tensor
-from tqdm import tqdm
 
-from styleforge.cli.parsing import duration
-from styleforge.cli.signals import interruptible
-from styleforge.core.allocator import keep_freed_memory
+from styleforge.cli.parsing import duration, spelled
+from styleforge.cli.progress import bar, say
+from styleforge.cli.report import Manner
 from styleforge.core.devices import describe
-from styleforge.core.errors import INTERRUPTED, WorkError
-from styleforge.core.files import write_atomically
-from styleforge.images.contact_sheet import sheet
-from styleforge.images.gallery_html import Figure, page
-from styleforge.images.load import fit_size, load_image, resize
-from styleforge.images.save import save_image
-from styleforge.jobs.recipe import load_recipe
-from styleforge.jobs.sheet import PAGE, Cell, SheetJob, evaluated
-from styleforge.jobs.transfer import Job
-from styleforge.transfer.estimate import ensure_memory
+from styleforge.core.errors import INTERRUPTED, UsageError, WorkError
+from styleforge.core.signals import interruptible
+from styleforge.jobs.painters import TransferPainter
+from styleforge.jobs.sheet import Cell, SheetJob, evaluated
+from styleforge.jobs.sheet_result import save_sheet
 from styleforge.transfer.run import Progress
 
 
@@ -38,7 +27,7 @@ def print_plan(job: SheetJob, *, as_json: bool) -> None:
     expected = job.expected()
     plan = {
         "output": str(job.request.output),
-        "page": str(job.request.folder / PAGE),
+        "page": str(job.page),
         "device": describe(job.device),
         "pictures": len(job.cells),
         "missing": len(job.missing),
@@ -54,7 +43,7 @@ def print_plan(job: SheetJob, *, as_json: bool) -> None:
     for cell in job.cells:
         width, height = cell.scales[-1].size
         there = ", is there" if cell.there else ""
-        print(f"picture  {_caption(cell)} ({width} x {height}){there}")
+        print(f"picture  {cell.caption} ({width} x {height}){there}")
     print(
         f"takes    {len(job.missing)} of {len(job.cells)} pictures, "
         f"{expected.evaluations} evaluations, about {duration(expected.seconds)}, "
@@ -62,66 +51,26 @@ def print_plan(job: SheetJob, *, as_json: bool) -> None:
     )
 
 
-def run(job: SheetJob, *, cell: int, quiet: bool, as_json: bool, started: float) -> None:
+def run(job: SheetJob, manner: Manner, *, cell: int) -> None:
     """Make the missing pictures, then the sheet and the page.
 
     After Ctrl-C the finished pictures stay, and the same command goes on from there. A picture
     that cannot be made leaves its place empty. Raises :class:`WorkError` for those at the end.
     """
-    failed = _make_missing(job, quiet=quiet)
+    failed = _make_missing(job, quiet=manner.quiet)
     made = [other for other in job.cells if other not in failed]
-    save_image(job.request.output, contact_sheet(job, made, cell=cell))
-    write_atomically(job.request.folder / PAGE, contact_page(job, made).encode())
-    seconds = time.perf_counter() - started
-    if as_json:
+    save_sheet(job, made, cell=cell)
+    seconds = time.perf_counter() - manner.started
+    if manner.as_json:
         print(json.dumps(_report(job, made, seconds)))
-    if not quiet:
-        print(
-            f"Saved {job.request.output} ({len(made)} pictures) in {duration(seconds)}\n"
-            f"pictures and recipes: {job.request.folder / PAGE}",
-            file=sys.stderr,
-        )
+    if not manner.quiet:
+        say(f"Saved {job.request.output} ({len(made)} pictures) in {duration(seconds)}")
+        say(f"pictures and recipes: {job.page}")
     if failed:
         raise WorkError(
             f"{len(failed)} of {len(job.cells)} pictures could not be made: "
-            + "; ".join(map(_caption, failed))
+            + "; ".join(cell.caption for cell in failed)
         )
-
-
-def contact_sheet(job: SheetJob, made: Sequence[Cell], *, cell: int) -> Tensor:
-    """The grid: the painting and its variations in a row, or the paintings' pictures alone."""
-
-    def small(path: Path) -> Tensor:
-        picture = load_image(path)
-        return resize(picture.pixels, fit_size(picture.size, cell))
-
-    def shown(other: Cell) -> Tensor:
-        return small(other.path) if other in made else torch.ones(1, 3, 8, 8)
-
-    if not job.varies:
-        pictures = [[shown(other) for other in row] for row in job.rows]
-        captions = [[_caption(other) for other in row] for row in job.rows]
-        return sheet(pictures, cell=cell, captions=captions)
-    return sheet(
-        [[small(row[0].style), *map(shown, row)] for row in job.rows],
-        cell=cell,
-        columns=["style", *(other.labels[-1] for other in job.rows[0])],
-        labels=[", ".join(row[0].labels[:-1]) for row in job.rows],
-    )
-
-
-def contact_page(job: SheetJob, made: Sequence[Cell]) -> str:
-    """The page that goes into the pictures' folder."""
-    rows = [
-        [Figure(cell.path.name, _caption(cell), _recipe(cell.path)) for cell in row if cell in made]
-        for row in job.rows
-    ]
-    return page(job.request.photo.name, rows)
-
-
-def _recipe(path: Path) -> str:
-    recipe = load_recipe(path).to_dict()
-    return yaml.safe_dump(recipe, sort_keys=False, default_flow_style=None)
 
 
 def _make_missing(job: SheetJob, *, quiet: bool) -> list[Cell]:
@@ -129,20 +78,21 @@ def _make_missing(job: SheetJob, *, quiet: bool) -> list[Cell]:
     job.request.folder.mkdir(exist_ok=True)
     failed: list[Cell] = []
     done = len(job.cells) - len(job.missing)
-    with interruptible(), _Bar(job, quiet=quiet) as bar:
+    painter: TransferPainter | None = None
+    with interruptible(), _Bar(job, quiet=quiet) as shown:
         try:
             for cell in job.missing:
                 try:
-                    _make(job, cell, bar)
-                except FloatingPointError as error:
+                    painter = _make(job, cell, painter, shown)
+                except UsageError as error:
                     failed.append(cell)
-                    bar.finish(cell, f"{_caption(cell)}: {error}; use smaller weights")
+                    shown.finish(cell, f"{cell.caption}: {spelled(str(error))}")
                 else:
                     done += 1
-                    bar.finish(cell, f"{done} of {len(job.cells)}: {cell.path}")
+                    shown.finish(cell, f"{done} of {len(job.cells)}: {cell.path}")
         except KeyboardInterrupt:
             if not quiet:
-                bar.say(
+                say(
                     f"Interrupted: {done} of {len(job.cells)} pictures are in "
                     f"{job.request.folder}; the same command goes on from there"
                 )
@@ -150,18 +100,13 @@ def _make_missing(job: SheetJob, *, quiet: bool) -> list[Cell]:
     return failed
 
 
-def _make(job: SheetJob, cell: Cell, bar: _Bar) -> None:
+def _make(job: SheetJob, cell: Cell, last: TransferPainter | None, shown: _Bar) -> TransferPainter:
     """One picture, from its inputs to its file."""
-    work = Job.prepare(cell.request)
-    torch.backends.cudnn.allow_tf32 = work.precision != "float32"
-    transfer = job.start(work)
-    studio = transfer.studio
-    if studio.tiling(work.size) is None:
-        keep_freed_memory()
-    ensure_memory(job.memory, studio.network, work.size, device=work.device)
+    transfer = job.start(cell, last)
     for progress in transfer:
-        bar.show(cell, progress)
-    work.save(transfer.image(), studio.weights)
+        shown.show(cell, progress)
+    transfer.result().save(cell.path)
+    return transfer.painter
 
 
 def _report(job: SheetJob, made: Sequence[Cell], seconds: float) -> dict[str, Any]:
@@ -172,29 +117,19 @@ def _report(job: SheetJob, made: Sequence[Cell], seconds: float) -> dict[str, An
     ]
     return {
         "output": str(job.request.output),
-        "page": str(job.request.folder / PAGE),
+        "page": str(job.page),
         "pictures": pictures,
         "seconds": round(seconds, 2),
     }
 
 
-def _caption(cell: Cell) -> str:
-    return ", ".join(cell.labels)
-
-
 class _Bar:
-    """A tqdm bar over all missing pictures, in pixels evaluated, so that the time left is right."""
+    """A bar over all missing pictures."""
 
     def __init__(self, job: SheetJob, *, quiet: bool) -> None:
         self._quiet = quiet
         self._finished = 0
-        self._bar = tqdm(
-            total=sum(cell.work for cell in job.missing),
-            disable=quiet or not sys.stderr.isatty(),
-            bar_format="{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left",
-            file=sys.stderr,
-            leave=False,
-        )
+        self._bar = bar(sum(cell.work for cell in job.missing), quiet=quiet)
 
     def __enter__(self) -> Self:
         return self
@@ -206,7 +141,7 @@ class _Bar:
         """Where a cell's transfer stands."""
         coarser = evaluated(cell.scales[: progress.scale_index])
         here = math.prod(progress.scale.size) * (progress.step + 1)
-        self._bar.set_description_str(_caption(cell), refresh=False)
+        self._bar.set_description_str(cell.caption, refresh=False)
         self._bar.update(self._finished + coarser + here - self._bar.n)
 
     def finish(self, cell: Cell, line: str) -> None:
@@ -214,7 +149,4 @@ class _Bar:
         self._finished += cell.work
         self._bar.update(self._finished - self._bar.n)
         if not self._quiet:
-            self.say(line)
-
-    def say(self, line: str) -> None:
-        tqdm.write(line, file=sys.stderr)
+            say(line)

@@ -7,66 +7,132 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli.parsing import named_path
+from styleforge.cli import options
+from styleforge.cli.options import RUN, SAVED, examples, setting
+from styleforge.core.errors import UsageError
 
 
+@examples(
+    "train painting.jpg --data photos/ -o mine.safetensors",
+    "train a=a.jpg b=b.jpg --data photos/ -p multi -o two.safetensors",
+    "train wood.jpg -p texture -o wood.safetensors",
+)
 def train(
-    style: Annotated[
-        list[str],
-        typer.Option("--style", metavar="[NAME=]FILE", help="A painting; several for one network."),
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="A .safetensors file.", rich_help_panel=SAVED
+        ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .safetensors file.")],
+    paintings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="PAINTING...",
+            help="\\[NAME=]FILE; several for one network.",
+            show_default=False,
+        ),
+    ] = None,
+    style: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--style",
+            metavar="PAINTING",
+            help="The same as naming it first.",
+            show_default=False,
+        ),
+    ] = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="A folder of photographs, searched below.")
+        Path | None,
+        typer.Option("--data", metavar="FOLDER", help="Photographs, searched below."),
     ] = None,
     preset: Annotated[
-        str, typer.Option("-p", "--preset", help="A training preset's name or .yaml file.")
+        str,
+        typer.Option(
+            "-p",
+            "--preset",
+            metavar="NAME",
+            help="A training's preset, or a .yaml file.",
+            rich_help_panel=options.SETTINGS,
+        ),
     ] = "johnson",
-    steps: Annotated[int | None, typer.Option("-n", "--steps", help="Steps in all.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Photographs a step.")] = None,
-    crop: Annotated[int | None, typer.Option(help="Pixels a side of what is learned from.")] = None,
-    beta: Annotated[float | None, typer.Option(help="Weight of the style.")] = None,
+    steps: Annotated[
+        int | None, setting("-n", "--steps", env=False, metavar="N", help="Steps in all.")
+    ] = None,
+    batch: Annotated[
+        int | None, setting("--batch", env=False, metavar="N", help="Photographs a step.")
+    ] = None,
+    crop: Annotated[
+        int | None,
+        setting("--crop", env=False, metavar="PIXELS", help="A side of what is learned from."),
+    ] = None,
+    beta: Annotated[
+        float | None, setting("--beta", env=False, metavar="WEIGHT", help="Weight of the style.")
+    ] = None,
     statistic: Annotated[
         str | None,
-        typer.Option(
-            help="What is matched: gram, mean-std, covariance, sliced-wasserstein or neighbors."
+        setting(
+            "--statistic",
+            env=False,
+            metavar="NAME",
+            help="What is matched: gram, mean-std, covariance, sliced-wasserstein or neighbors.",
         ),
     ] = None,
     style_size: Annotated[
-        int | None, typer.Option(help="The paintings' longest side: larger strokes with more.")
+        int | None,
+        setting(
+            "--style-size",
+            env=False,
+            metavar="PIXELS",
+            help="The paintings' longest side: larger strokes with more.",
+        ),
     ] = None,
     add_to: Annotated[
         str | None,
         typer.Option(metavar="MODEL", help="Add the styles to this network, which stays as it is."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, crops and noise.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that read photographs.")
+    seed: Annotated[
+        int | None,
+        setting("--seed", env=False, metavar="N", help="Of weights, crops and noise."),
     ] = None,
-    licence: Annotated[str, typer.Option(help="Written into the model.")] = "",
-    device: Annotated[
-        str, typer.Option("-d", "--device", envvar="STYLEFORGE_DEVICE", help="auto, cpu, cuda, ...")
-    ] = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where it was stopped.")] = False,
-    force: Annotated[bool, typer.Option("-f", "--force", help="Start anew, overwrite.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print errors only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Print what it would take, and stop.")] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="Processes that read photographs.",
+            show_default="what suits",
+            rich_help_panel=RUN,
+        ),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(metavar="TEXT", help="Written into the model.", rich_help_panel=SAVED)
+    ] = "",
+    device: options.Device = "auto",
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where it was stopped.", rich_help_panel=RUN)
+    ] = False,
+    force: Annotated[
+        bool,
+        typer.Option("-f", "--force", help="Start anew, overwrite.", rich_help_panel=SAVED),
+    ] = False,
+    quiet: options.Quiet = False,
+    as_json: options.AsJson = False,
+    dry_run: options.DryRun = False,
 ) -> None:
-    r"""Train a network that repaints any photo in one pass.
-
-    \b
-    styleforge train --style painting.jpg --data photos/ -o mine.safetensors
-    styleforge train --style a=a.jpg --style b=b.jpg --data photos/ -p multi -o two.safetensors
-    styleforge train --style wood.jpg -p texture -o wood.safetensors
+    """Train a network that repaints any photo in one pass.
 
     Beside the model, a folder keeps a checkpoint, the log, a plot and a sheet of photos that the
     network was not trained on. Ctrl-C saves; --resume goes on. With several GPUs or machines:
     torchrun --nproc-per-node 2 -m styleforge train ...
     """
+    from styleforge.cli.train_run import print_plan, run
+    from styleforge.jobs.spelling import named_path
     from styleforge.presets.training import load_training_preset
-    from styleforge.training.job import TrainingRequest, plan, run
+    from styleforge.training.job import TrainingRequest
 
+    named = [*(paintings or ()), *(style or ())]
+    if not named:
+        raise UsageError("name a painting: styleforge train PAINTING --data PHOTOS -o MODEL")
     settings = {
         "training.steps": steps,
         "training.batch": batch,
@@ -76,13 +142,12 @@ def train(
         "style.size": style_size,
         "seed": seed,
     }
-    overrides = {key: value for key, value in settings.items() if value is not None}
     request = TrainingRequest(
-        styles=[named_path(text) for text in style],
+        styles=[named_path(text) for text in named],
         data=data,
         output=output,
         preset_name=preset,
-        preset=load_training_preset(preset, overrides),
+        preset=load_training_preset(preset, options.merged(settings, {})),
         add_to=add_to,
         workers=workers,
         licence=licence,
@@ -91,6 +156,6 @@ def train(
         force=force,
     )
     if dry_run:
-        plan(request, as_json=as_json)
+        print_plan(request, as_json=as_json)
         return
     run(request, quiet=quiet, as_json=as_json)

@@ -32,7 +32,7 @@ def pick_device(name: str = "auto") -> torch.device:
         "mps": torch.backends.mps.is_available(),
     }
     if not usable.get(device.type, False):
-        raise UsageError(f"device {name} is not available here; use --device cpu")
+        raise UsageError(f"device {name} is not available here; use `device` cpu")
     return device
 
 
@@ -45,7 +45,7 @@ def pick_precision(name: str, device: torch.device) -> Precision:
             chosen: Precision = precision
             return chosen
     if name in get_args(Precision):
-        raise UsageError(f"--precision {name} needs a CUDA GPU; use --precision float32")
+        raise UsageError(f"`precision` {name} needs a CUDA GPU; use `precision` float32")
     raise UsageError(f"unknown precision {name!r}; use auto, {', '.join(get_args(Precision))}")
 
 
@@ -74,7 +74,7 @@ def out_of_memory_as_error(size: tuple[int, int], *, advice: str = "") -> Iterat
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        advice = advice or f"try --size {max(size) // 2}"
+        advice = advice or f"try `size` {max(size) // 2}"
         raise OutOfMemoryError(
             f"out of memory at {size[0]} x {size[1]} pixels; {advice}"
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterable
@@ -12,17 +13,44 @@ from pathlib import Path
 
 import psutil
 
+from styleforge.core.errors import UsageError
+
 MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _TEMPORARY = re.compile(rf"\.(?P<name>.*)\.(?P<writer>\d+)\.{MACHINE}-[a-z0-9_]{{8}}", re.DOTALL)
 """Names of temporary files: the final one's beginning, the process that writes it, its machine."""
 
 _NAME_KEPT = 50
 
+_LONGEST_NAME = 255
+"""Bytes that file systems take."""
+
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_place(path: Path, *, inputs: Iterable[Path], force: bool, needed: int) -> None:
+    """Raise :class:`UsageError` if a file of so many bytes could not be written to ``path``."""
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise UsageError(f"{path}: the name is too long; {_LONGEST_NAME} bytes are the limit")
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory; name a file")
+    if any(path.exists() and source.exists() and path.samefile(source) for source in inputs):
+        raise UsageError(f"{path} is one of the inputs; choose another output")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists; use `force` to overwrite it")
+    folder = path.parent
+    if not folder.is_dir():
+        raise UsageError(f"no such folder: {folder}")
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"the folder {folder} may not be written to")
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UsageError(
+            f"no space in {folder}: {free / 2**20:.0f} MiB free, {needed / 2**20:.0f} MiB needed"
+        )
 
 
 def write_atomically(path: Path, content: bytes) -> None:

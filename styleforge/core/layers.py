@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
+
+from styleforge.core.errors import UsageError
 
 BLOCKS = ((1, 64, 2), (2, 128, 2), (3, 256, 4), (4, 512, 4), (5, 512, 4))
 """(block, filters, convolutions); a pooling layer ends each block."""
@@ -55,3 +58,14 @@ def rectified(layer: str) -> str:
     The papers write conv4_2 and mean the filter responses after the ReLU.
     """
     return layer.replace("conv", "relu")
+
+
+def known_layer(name: str) -> str:
+    """One of VGG-19's layers. Raises :class:`UsageError`."""
+    if name not in LAYERS:
+        close = difflib.get_close_matches(name, LAYERS, n=1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        raise UsageError(
+            f"unknown layer {name!r}{meant}; layers are written conv4_2, relu4_2, pool4"
+        )
+    return name

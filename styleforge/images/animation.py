@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from styleforge.core.errors import UsageError
-from styleforge.images.load import fit_size, resize
-from styleforge.images.save import check_place, to_levels
+from styleforge.core.files import check_place
+from styleforge.images.geometry import Size, fit_size, resize
+from styleforge.images.save import to_levels
 
 SUFFIXES = (".gif", ".webp", ".mp4")
 MAX_FRAMES = 60
@@ -38,7 +39,7 @@ class Film:
     ``size`` is the picture's (width, height); coarser images are enlarged.
     """
 
-    def __init__(self, size: tuple[int, int], records: int) -> None:
+    def __init__(self, size: Size, records: int) -> None:
         self.frames: list[Frame] = []
         self._size = fit_size(size, min(max(size), LONGEST))
         self._every = math.ceil(records / (MAX_FRAMES - 1))

@@ -95,3 +95,8 @@ def keep_colors(pastiche: Tensor, photo: Tensor) -> Tensor:
 def luminance(image: Tensor) -> Tensor:
     """Y of YIQ: (B, 3, H, W) to (B, 1, H, W)."""
     return (image * image.new_tensor(_LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def grey(image: Tensor) -> Tensor:
+    """(B, 3, H, W) with the luminance in all channels."""
+    return luminance(image).expand(-1, 3, -1, -1)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from styleforge.images.load import fit_size, resize
+from styleforge.images.geometry import fit_size, resize, size_of
 from styleforge.images.save import to_levels
 
 GAP = 6
@@ -53,7 +53,7 @@ def sheet(
 
 
 def _fitted(image: Tensor, cell: int) -> Image.Image:
-    size = fit_size((image.shape[3], image.shape[2]), cell)
+    size = fit_size(size_of(image), cell)
     return Image.fromarray(to_levels(resize(image.float().cpu(), size)))
 
 

@@ -14,6 +14,8 @@ from typing import Any
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
+from styleforge.images.geometry import Size
+
 RECIPE_TAG = 0x9213
 """ImageHistory, "a record of what has been done to the image": where the recipe is kept."""
 
@@ -43,7 +45,7 @@ def exif_of(image: Image.Image) -> bytes:
     return block.tobytes() if len(block) else b""
 
 
-def exif_for_result(photo: bytes, recipe: str, size: tuple[int, int]) -> Image.Exif:
+def exif_for_result(photo: bytes, recipe: str, size: Size) -> Image.Exif:
     """The block of a pastiche of this (width, height): the photo's, and the recipe."""
     source = Image.Exif()
     with _damage_ignored():

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from styleforge.core.errors import UsageError
 from styleforge.core.files import file_sha256
 from styleforge.images.exif import exif_of
+from styleforge.images.geometry import Size, size_of
 
 MIN_SIDE = 32
 """Pixels on the shorter side: below this VGG-19's deeper layers see next to nothing."""
@@ -44,9 +44,9 @@ class Picture:
     exif: bytes
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """(width, height) in pixels."""
-        return self.pixels.shape[3], self.pixels.shape[2]
+        return size_of(self.pixels)
 
 
 def load_image(path: Path | str, *, min_side: int = MIN_SIDE) -> Picture:
@@ -73,23 +73,6 @@ def load_pixels(path: Path, *, least: int) -> Tensor:
     """
     image, _ = _open(path, least=least)
     return _pixels_and_alpha(image)[0]
-
-
-def fit_size(size: tuple[int, int], longest: int) -> tuple[int, int]:
-    """(width, height) scaled to the given longest side; 0 keeps it. The shape is never cropped."""
-    if longest == 0:
-        return size
-    width, height = size
-    factor = longest / max(width, height)
-    return max(1, round(width * factor)), max(1, round(height * factor))
-
-
-def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (1, C, H, W) to (width, height): bicubic, antialiased, within [0, 1]."""
-    width, height = size
-    if pixels.shape[2:] == (height, width):
-        return pixels
-    return F.interpolate(pixels, (height, width), mode="bicubic", antialias=True).clamp(0, 1)
 
 
 def _pixels_and_alpha(image: Image.Image) -> tuple[Tensor, Tensor | None]:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleforge.images.colors import luminance
-from styleforge.images.load import resize
+from styleforge.images.geometry import Size, resize
 
 _COARSEST = 16
 """Pixels on the shorter side below which nothing is looked for."""
@@ -63,7 +63,7 @@ def moved(image: Tensor, field: Tensor) -> Tensor:
     return F.grid_sample(image, grid, "bicubic", "border", align_corners=False).clamp(0, 1)
 
 
-def _sizes(height: int, width: int) -> list[tuple[int, int]]:
+def _sizes(height: int, width: int) -> list[Size]:
     """Halved until little is left, the smallest first."""
     sizes = [(height, width)]
     while min(sizes[0]) >= 2 * _COARSEST:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
-import shutil
 import struct
 import tempfile
 import zlib
@@ -21,8 +19,9 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from torch import Tensor
 
 from styleforge.core.errors import UsageError, WorkError
-from styleforge.core.files import write_atomically
+from styleforge.core.files import check_place, write_atomically
 from styleforge.images.exif import exif_for_result, limited, recipe_of
+from styleforge.images.geometry import size_of
 
 FORMATS = {
     ".png": "PNG",
@@ -34,7 +33,6 @@ FORMATS = {
 }
 Depth = Literal[8, 16]
 
-_LONGEST_NAME = 255
 _PROFILE_DATE = slice(24, 36)
 _JPEG_EXIF_LIMIT = 65_000
 _TIFF_HEADER = b"II*\0\x08\0\0\0"
@@ -55,28 +53,6 @@ def check_output(
     if depth == 16 and FORMATS[suffix] not in ("PNG", "TIFF"):
         raise UsageError(f"{path}: 16 bits need a .png or .tif file")
     check_place(path, inputs=inputs, force=force, needed=pixels * 4 * depth // 8)
-
-
-def check_place(path: Path, *, inputs: Iterable[Path], force: bool, needed: int) -> None:
-    """Raise :class:`UsageError` if a file of so many bytes could not be written to ``path``."""
-    if len(os.fsencode(path.name)) > _LONGEST_NAME:
-        raise UsageError(f"{path}: the name is too long; {_LONGEST_NAME} bytes are the limit")
-    if path.is_dir():
-        raise UsageError(f"{path} is a directory; name a file")
-    if any(path.exists() and source.exists() and path.samefile(source) for source in inputs):
-        raise UsageError(f"{path} is one of the inputs; choose another output")
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists; use --force to overwrite it")
-    folder = path.parent
-    if not folder.is_dir():
-        raise UsageError(f"no such folder: {folder}")
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"the folder {folder} may not be written to")
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise UsageError(
-            f"no space in {folder}: {free / 2**20:.0f} MiB free, {needed / 2**20:.0f} MiB needed"
-        )
 
 
 def save_image(
@@ -130,7 +106,7 @@ def encode_image(
     if alpha is not None and file_format == "JPEG":
         pixels, alpha = pixels * alpha + (1 - alpha), None
     array = to_levels(pixels if alpha is None else torch.cat([pixels, alpha], 1), depth)
-    block = exif_for_result(exif, recipe, (pixels.shape[3], pixels.shape[2]))
+    block = exif_for_result(exif, recipe, size_of(pixels))
     if file_format == "TIFF":
         return _encode_tiff(array, block)
     if file_format == "PNG" and depth == 16:

@@ -1,97 +1,127 @@
-"""A dream made ready and carried out."""
+"""A dream made ready."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
+from pydantic import BeforeValidator, ConfigDict
 from torch import Tensor
 
 from styleforge.core.devices import out_of_memory_as_error, pick_device
 from styleforge.core.errors import UsageError
-from styleforge.core.layers import CONVOLUTIONS
-from styleforge.images.load import MIN_SIDE, Picture, load_image, resize
+from styleforge.core.layers import filters, known_layer
+from styleforge.images.geometry import Size, resize, size_of, size_text
+from styleforge.images.load import MIN_SIDE, Picture, load_image
 from styleforge.images.save import check_output
 from styleforge.jobs.recipe import Input, SynthesisRecipe, versions
-from styleforge.jobs.synthesis import Destination, carry_out, check_memory, fitting_size, save
+from styleforge.jobs.synthesis import PictureSize, SynthesisJob, check_memory, fitting_size
 from styleforge.synthesis.dream import Dream, Target
-from styleforge.synthesis.run import Size, white_noise
+from styleforge.synthesis.run import white_noise
 from styleforge.transfer.loss_network import paper_network
 from styleforge.vgg.weights import load_weights
 
+STEPS, STEPS_FROM_NOISE = 10, 50
+"""At every octave, where nothing else is said."""
+
+Place = tuple[int, int]
+"""(x, y) in pixels."""
+
+
+def parse_place(text: str | Place | None) -> Place | None:
+    """``200,120`` to (200, 120), nothing to None. Raises :class:`UsageError`."""
+    if not isinstance(text, str):
+        return text
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d+),(\d+)", text)
+    if found is None:
+        raise UsageError(f"`unit` is X,Y in pixels, such as 200,120 (not {text!r})")
+    return int(found[1]), int(found[2])
+
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asked for. ``size``: of a picture, only its longest side matters."""
+class DreamRequest:
+    """What is wanted. No image: noise. ``size``: of a picture only its longest side matters."""
 
-    image: Path | None
-    target: Target
-    size: Size
-    steps: int
-    seed: int
-    device: str
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    image: Path | None = None
+    layer: str = "conv5_1"
+    channel: int | None = None
+    unit: Annotated[Place | None, BeforeValidator(parse_place)] = None
+    size: PictureSize = (512, 512)
+    steps: int | None = None
+    seed: int = 0
+    output: Path | None = None
+    device: str = "auto"
+    force: bool = False
+
+    @property
+    def target(self) -> Target:
+        """What is maximised. Raises :class:`UsageError` for a channel that is not there."""
+        channels = filters(known_layer(self.layer))
+        if self.channel is not None and self.channel >= channels:
+            raise UsageError(f"{self.layer} has channels 0 to {channels - 1} (not {self.channel})")
+        return Target(self.layer, self.channel, self.unit)
+
+    @property
+    def all_steps(self) -> int:
+        return self.steps or (STEPS_FROM_NOISE if self.image is None else STEPS)
+
+    @property
+    def name(self) -> str:
+        """What the output is named after where nothing is said."""
+        stem = self.image.stem if self.image else "dream"
+        return "_".join([stem, self.layer, *([] if self.channel is None else [str(self.channel)])])
 
     def start(self, picture: Picture | None) -> Tensor:
         """The picture, or noise, at the size of the result."""
         if picture is not None:
             return resize(picture.pixels, fitting_size(picture, max(self.size)))
         if min(self.size) < MIN_SIDE:
-            raise UsageError(f"--size needs at least {MIN_SIDE} pixels a side")
+            raise UsageError(f"`size` needs at least {MIN_SIDE} pixels a side")
         return white_noise(self.size, self.seed)
 
-
-def target(layer: str, channel: int | None, unit: str) -> Target:
-    """What the options name. Raises :class:`UsageError`."""
-    channels = CONVOLUTIONS[f"conv{layer[4]}_1"]
-    if channel is not None and channel >= channels:
-        raise UsageError(f"{layer} has channels 0 to {channels - 1} (not {channel})")
-    if not unit:
-        return Target(layer, channel)
-    place = re.fullmatch(r"(\d+),(\d+)", unit)
-    if place is None:
-        raise UsageError(f"--unit is X,Y in pixels, such as 200,120 (not {unit!r})")
-    return Target(layer, channel, (int(place[1]), int(place[2])))
+    def options(self) -> dict[str, Any]:
+        """What a recipe says of it."""
+        return {
+            "layer": self.layer,
+            "channel": self.channel,
+            "unit": "" if self.unit is None else "{},{}".format(*self.unit),
+            "size": size_text(self.size),
+            "steps": self.all_steps,
+            "seed": self.seed,
+        }
 
 
-def run(request: Request, to: Destination) -> None:
-    """Dream, and save the picture; after Ctrl-C, what there is."""
+def prepare(request: DreamRequest) -> SynthesisJob:
+    """Check and load. Raises :class:`StyleforgeError`."""
+    target = request.target
     device = pick_device(request.device)
     picture = None if request.image is None else load_image(request.image)
     start = request.start(picture)
-    size = start.shape[3], start.shape[2]
-    _check_unit(request.target, size)
+    size = size_of(start)
+    _check_unit(target, size)
     inputs = [] if request.image is None else [request.image]
-    check_output(to.output, inputs=inputs, force=to.force, depth=8, pixels=size[0] * size[1])
+    output = request.output or Path(f"{request.name}.png")
+    check_output(output, inputs=inputs, force=request.force, depth=8, pixels=size[0] * size[1])
     weights = load_weights()
     with out_of_memory_as_error(size):
-        network = paper_network(weights, [request.target.read]).to(device)
+        network = paper_network(weights, [target.read]).to(device)
     check_memory(network, size, device)
-    dream = Dream(network, request.target, start, steps=request.steps, seed=request.seed)
-    finished = carry_out([dream], quiet=to.quiet)
+    dream = Dream(network, target, start, steps=request.all_steps, seed=request.seed)
     recipe = SynthesisRecipe(
         command="dream",
         inputs={} if picture is None else {"image": Input.of(picture)},
-        options=_options(request),
+        options=request.options(),
         weights=weights.origin,
         device=device.type,
         versions=versions(),
     )
-    save(to, dream.image(), recipe, finished=finished)
-
-
-def _options(request: Request) -> dict[str, Any]:
-    """What the command was given."""
-    target, (width, height) = request.target, request.size
-    return {
-        "layer": target.layer,
-        "channel": target.channel,
-        "unit": "" if target.unit is None else "{},{}".format(*target.unit),
-        "size": f"{width}x{height}",
-        "steps": request.steps,
-        "seed": request.seed,
-    }
+    return SynthesisJob(output, device, recipe, [dream], dream.image)
 
 
 def _check_unit(target: Target, size: Size) -> None:
@@ -99,4 +129,4 @@ def _check_unit(target: Target, size: Size) -> None:
         place >= side for place, side in zip(target.unit, size, strict=True)
     ):
         x, y = target.unit
-        raise UsageError(f"--unit {x},{y} is outside of the picture, {size[0]} x {size[1]} pixels")
+        raise UsageError(f"`unit` {x},{y} is outside of the picture, {size[0]} x {size[1]} pixels")

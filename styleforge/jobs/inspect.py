@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from styleforge.core.devices import out_of_memory_as_error, pick_device
 from styleforge.core.errors import UsageError
 from styleforge.core.files import write_atomically
-from styleforge.core.layers import rectified
-from styleforge.images.load import Picture, load_image, resize
+from styleforge.core.layers import known_layer, rectified
+from styleforge.images.geometry import resize
+from styleforge.images.load import Picture, load_image
 from styleforge.images.save import check_output, save_image
 from styleforge.jobs.synthesis import fitting_size
 from styleforge.losses.objective import gram_matrix
@@ -27,8 +25,8 @@ CELL = 160
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asked for."""
+class InspectRequest:
+    """What is wanted: ``count`` feature maps, and the Gram matrix where ``gram`` says."""
 
     image: Path
     layer: str
@@ -39,24 +37,39 @@ class Request:
     device: str
     force: bool
 
+    @property
+    def outputs(self) -> list[Path]:
+        return [self.output] + ([] if self.gram is None else [self.gram])
+
     def check_outputs(self) -> None:
         """Raise :class:`UsageError` where a picture could not be written."""
         if self.gram is not None and self.gram.suffix.lower() != ".png":
             raise UsageError(f"{self.gram}: the Gram matrix is drawn as a .png file")
         if self.gram == self.output:
-            raise UsageError(f"{self.gram}: --gram and --output are the same file")
-        for path in filter(None, (self.output, self.gram)):
+            raise UsageError(f"{self.gram}: `gram` and `output` are the same file")
+        for path in self.outputs:
             check_output(path, inputs=[self.image], force=self.force, depth=8, pixels=CELL**2)
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """What there is to see: the strongest of so many channels of (width, height)."""
+
+    picture: Picture
+    channels: int
+    width: int
+    height: int
+    strongest: list[FeatureMap]
+
+
 @torch.no_grad()
-def run(request: Request, *, quiet: bool, as_json: bool) -> None:
-    """Look at the picture, save what there is to see, and print it."""
+def inspect(request: InspectRequest) -> Inspection:
+    """Look at the picture, and save what there is to see. Raises :class:`StyleforgeError`."""
+    name = rectified(known_layer(request.layer))
     device = pick_device(request.device)
     picture = load_image(request.image)
     size = fitting_size(picture, request.size)
     request.check_outputs()
-    name = rectified(request.layer)
     with out_of_memory_as_error(size):
         network = paper_network(load_weights(), [name]).to(device)
         features = network(resize(picture.pixels, size).to(device))[name]
@@ -66,25 +79,5 @@ def run(request: Request, *, quiet: bool, as_json: bool) -> None:
     if request.gram is not None:
         title = f"Gram matrix of {request.layer}, {request.image.name}"
         write_atomically(request.gram, gram_picture(gram, title))
-    if as_json:
-        print(json.dumps(_report(request, picture, features.shape, maps)))
-    if not quiet:
-        for path in filter(None, (request.output, request.gram)):
-            print(f"Saved {path}", file=sys.stderr)
-
-
-def _report(
-    request: Request, picture: Picture, shape: torch.Size, maps: list[FeatureMap]
-) -> dict[str, Any]:
-    return {
-        "image": str(picture.path),
-        "layer": request.layer,
-        "channels": shape[1],
-        "width": shape[3],
-        "height": shape[2],
-        "strongest": [
-            {"channel": one.channel, "mean": one.mean, "maximum": one.maximum} for one in maps
-        ],
-        "output": str(request.output),
-        "gram": None if request.gram is None else str(request.gram),
-    }
+    _, channels, height, width = features.shape
+    return Inspection(picture, channels, width, height, maps)

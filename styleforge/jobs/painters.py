@@ -5,32 +5,30 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from styleforge.core.devices import Precision, out_of_memory_as_error
+from styleforge.core.devices import out_of_memory_as_error
 from styleforge.core.errors import UsageError
-from styleforge.images.colors import keep_colors
-from styleforge.images.load import MIN_SIDE, Picture, fit_size, load_image, resize
+from styleforge.images.colors import colors, grey, keep_colors, match_colors
+from styleforge.images.geometry import Size, fit_size, resize, size_of
+from styleforge.images.load import MIN_SIDE, Picture
 from styleforge.images.motion import carried
 from styleforge.images.save import Depth
-from styleforge.jobs.recipe import Before, Input, Recipe, StylizeRecipe, versions
+from styleforge.jobs.recipe import Before, Input, StylizeRecipe, TransferRecipe, versions
 from styleforge.losses.masks import mask_of, patchwork, regions
 from styleforge.networks.apply import Stylizer
-from styleforge.networks.models import Model, load_model
+from styleforge.networks.models import Model
 from styleforge.optimize.scales import Scale
-from styleforge.presets.networks import TextureSettings
-from styleforge.presets.transfer import Preset
+from styleforge.presets.transfer import ColorChoice, Preset
 from styleforge.transfer.estimate import available_memory, estimate, working_memory
-from styleforge.transfer.run import Studio
+from styleforge.transfer.run import Progress, Studio, StyleTransfer
 from styleforge.transfer.schedule import plan
-from styleforge.vgg.weights import load_weights
 
 _PROBE_SIDE = 512
 """Side of the square that is painted to learn this machine's speed."""
@@ -58,10 +56,10 @@ class Painter(Protocol):
     def min_side(self) -> int:
         """Pixels that a photo's shorter side must have."""
 
-    def size(self, photo: tuple[int, int]) -> tuple[int, int]:
+    def size(self, photo: Size) -> Size:
         """(width, height) of what becomes of a photo of this (width, height)."""
 
-    def recipe(self, photo: Input, before: Before | None, /) -> Recipe | StylizeRecipe:
+    def recipe(self, photo: Input, before: Before | None, /) -> TransferRecipe | StylizeRecipe:
         """What the result depends on."""
 
     def paint(self, photo: Picture, before: Frame | None, /) -> Tensor:
@@ -70,7 +68,7 @@ class Painter(Protocol):
     def probe(self, photo: Picture) -> Callable[[], object]:
         """A small part of the work on a photo, to be timed."""
 
-    def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
+    def seconds(self, sizes: Sequence[Size]) -> float:
         """About how long photos of these (width, height) take, one after the other."""
 
 
@@ -87,7 +85,7 @@ class NetworkPainter:
     memory: int
     size_limit: int = 0
     strength: float = 1.0
-    colors: str = "style"
+    colors: ColorChoice = "style"
     seed: int = 0
     depth: Depth = 8
     masks: Sequence[Picture] = ()
@@ -100,7 +98,7 @@ class NetworkPainter:
     def min_side(self) -> int:
         return 1
 
-    def size(self, photo: tuple[int, int]) -> tuple[int, int]:
+    def size(self, photo: Size) -> Size:
         return fit_size(photo, self.size_limit)
 
     def recipe(self, photo: Input, _before: Before | None = None) -> StylizeRecipe:
@@ -121,16 +119,19 @@ class NetworkPainter:
     def paint(self, photo: Picture, _before: Frame | None = None) -> Tensor:
         size = self.size(photo.size)
         pixels = resize(photo.pixels, size).to(self.device)
+        seen = grey(pixels) if self.colors == "luminance" else pixels
         with out_of_memory_as_error(size):
-            result = self._in_regions(pixels) if self.masks else self._through(pixels)
-        if self.colors == "keep":
+            result = self._in_regions(seen) if self.masks else self._through(seen)
+        if self.colors in ("keep", "luminance"):
             result = keep_colors(result, pixels)
+        if self.colors == "content":
+            result = match_colors(result, colors([(pixels, 1.0)])).clamp(0, 1)
         return torch.lerp(pixels, result, self.strength).cpu()
 
     def probe(self, photo: Picture) -> Callable[[], object]:
         return lambda: self.paint(photo)
 
-    def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
+    def seconds(self, sizes: Sequence[Size]) -> float:
         probe = torch.rand(1, 3, _PROBE_SIDE, _PROBE_SIDE, device=self.device)
         for _ in range(2):  # the first warms up
             started = time.perf_counter()
@@ -144,7 +145,7 @@ class NetworkPainter:
         return stylizer(pixels, memory=working_memory(self.memory, self.device))
 
     def _in_regions(self, pixels: Tensor) -> Tensor:
-        size = pixels.shape[3], pixels.shape[2]
+        size = size_of(pixels)
         masks = torch.cat([resize(mask_of(mask), size) for mask in self.masks]).to(pixels)
         pastiches = (self._through(pixels, style) for style in self.styles)
         return patchwork(pastiches, pixels, regions(masks, [*self.styles.values()]))
@@ -156,10 +157,14 @@ class NetworkPainter:
 
 @dataclass(frozen=True)
 class TransferPainter:
-    """A :class:`Studio`; ``template`` is the recipe of its results but for the photo."""
+    """A :class:`Studio`; ``template`` is the recipe of its results but for the photo.
+
+    ``masks`` are where in the photo each painting goes, one for each, or none.
+    """
 
     studio: Studio
-    template: Recipe
+    template: TransferRecipe
+    masks: Sequence[Picture] = ()
 
     @property
     def depth(self) -> Depth:
@@ -173,34 +178,52 @@ class TransferPainter:
     def min_side(self) -> int:
         return MIN_SIDE
 
-    def size(self, photo: tuple[int, int]) -> tuple[int, int]:
+    def size(self, photo: Size) -> Size:
         return plan(photo, self.studio.preset)[-1].size
 
-    def recipe(self, photo: Input, before: Before | None = None) -> Recipe:
+    def recipe(self, photo: Input, before: Before | None = None) -> TransferRecipe:
         recipe = replace(self.template, content=photo)
         if before is None:
             return recipe
         settings = following(self.studio.preset).model_dump() | {"init": before.result.path}
         return replace(recipe, settings=settings, init=before.result, init_photo=before.photo)
 
-    def paint(self, photo: Picture, before: Frame | None = None) -> Tensor:
-        """From the frame before, its result moves with the scene and is corrected in few steps."""
+    def start(
+        self,
+        photo: Picture,
+        *,
+        init: Picture | None = None,
+        init_photo: Picture | None = None,
+    ) -> StyleTransfer:
+        """The run for a photo; ``init`` moves with the scene since ``init_photo``, if there is one.
+
+        Raises :class:`UsageError`, :class:`OutOfMemoryError`.
+        """
         size = self.size(photo.size)
         with out_of_memory_as_error(size):
-            if before is None:
-                transfer = self.studio.transfer(photo.pixels)
-            else:
-                images = (before.result.pixels, before.photo.pixels, photo.pixels)
-                init = carried(*(resize(image, size) for image in images))
-                later = copy.copy(self.studio)  # the network and the targets are shared
-                later.preset = following(self.studio.preset)
-                transfer = later.transfer(photo.pixels, init=init)
-            try:
-                for _ in transfer:
-                    pass
-            except FloatingPointError as error:
-                raise UsageError(f"{error}; use smaller weights") from error
-            return transfer.image()
+            start = None if init is None else init.pixels
+            if init is not None and init_photo is not None:
+                images = (init.pixels, init_photo.pixels, photo.pixels)
+                start = carried(*(resize(image, size) for image in images))
+            places = [mask_of(mask) for mask in self.masks]
+            return self.studio.transfer(photo.pixels, init=start, masks=places)
+
+    def paint(self, photo: Picture, before: Frame | None = None) -> Tensor:
+        """From the frame before, its result moves with the scene and is corrected in few steps."""
+        transfer = (
+            self.start(photo)
+            if before is None
+            else self._following.start(photo, init=before.result, init_photo=before.photo)
+        )
+        finish(transfer)
+        return transfer.image()
+
+    @cached_property
+    def _following(self) -> TransferPainter:
+        """For the frames after the first; the network and the targets are shared."""
+        studio = copy.copy(self.studio)
+        studio.preset = following(studio.preset)
+        return replace(self, studio=studio)
 
     def probe(self, photo: Picture) -> Callable[[], object]:
         """One evaluation at the final size."""
@@ -213,7 +236,7 @@ class TransferPainter:
 
         return evaluate
 
-    def seconds(self, sizes: Sequence[tuple[int, int]]) -> float:
+    def seconds(self, sizes: Sequence[Size]) -> float:
         studio = self.studio
         runs = [plan(size, studio.preset) for size in sizes]
         if not runs:
@@ -221,6 +244,20 @@ class TransferPainter:
         memory = available_memory(self.device)
         first = estimate(studio.network, runs[0], device=self.device, memory=memory)
         return first.seconds * sum(map(_work, runs)) / _work(runs[0])
+
+
+def finish(transfer: StyleTransfer) -> None:
+    """Take all steps. Raises :class:`StyleforgeError`."""
+    for _ in steps(transfer):
+        pass
+
+
+def steps(transfer: StyleTransfer) -> Iterator[Progress]:
+    """The run's steps; numbers that are too large become a :class:`UsageError`."""
+    try:
+        yield from transfer
+    except FloatingPointError as error:
+        raise UsageError(f"{error}; use smaller weights") from error
 
 
 def following(preset: Preset) -> Preset:
@@ -233,108 +270,3 @@ def following(preset: Preset) -> Preset:
 def _work(scales: Sequence[Scale]) -> int:
     """What the time of a run goes with: pixels evaluated, with the targets taken before."""
     return sum(math.prod(scale.size) * (scale.steps + 2) for scale in scales)
-
-
-@dataclass(frozen=True)
-class OptimizedStyle:
-    """One or more style images with weights, and the preset to optimise with. Can be pickled."""
-
-    name: str
-    images: Sequence[tuple[Path, float]]
-    preset_name: str
-    preset: Preset
-    precision: Precision = "float32"
-    depth: Depth = 8
-
-    @property
-    def inputs(self) -> list[Path]:
-        """The files that make it."""
-        return [path for path, _ in self.images]
-
-    def painter(
-        self, device: torch.device, memory: int, last: Painter | None = None
-    ) -> TransferPainter:
-        """``last`` is the same batch's last painter; of the same preset, it shares its network."""
-        pictures = [(load_image(path), weight) for path, weight in self.images]
-        styles = [(picture.pixels, weight) for picture, weight in pictures]
-        studio = self._studio_like(last, styles) or Studio(
-            styles,
-            self.preset,
-            device=device,
-            weights=load_weights(self.preset.network.weights),
-            memory=memory,
-            precision=self.precision,
-        )
-        weights = studio.weights
-        template = Recipe(
-            preset=self.preset_name,
-            settings=self.preset.model_dump(),
-            content=Input("", ""),
-            styles=[Input.of(picture, weight) for picture, weight in pictures],
-            init=None,
-            weights=weights.origin,
-            device=device.type,
-            depth=self.depth,
-            versions=versions(),
-        )
-        return TransferPainter(studio, template)
-
-    def _studio_like(
-        self, last: Painter | None, styles: Sequence[tuple[Tensor, float]]
-    ) -> Studio | None:
-        """The last painter's with other styles, if it painted by the same preset."""
-        if isinstance(last, TransferPainter) and last.studio.preset == self.preset:
-            return last.studio.with_styles(styles)
-        return None
-
-
-@dataclass(frozen=True)
-class TrainedStyle:
-    """A mixture of the styles that a model file carries. Can be pickled."""
-
-    name: str
-    model: Path
-    styles: dict[str, float]
-    size_limit: int = 0
-    strength: float = 1.0
-    colors: str = "style"
-    seed: int = 0
-    depth: Depth = 8
-
-    @property
-    def inputs(self) -> list[Path]:
-        """The file that makes it."""
-        return [self.model]
-
-    def painter(
-        self, device: torch.device, memory: int, last: Painter | None = None
-    ) -> NetworkPainter:
-        """``last`` is the same batch's last painter; of the same file, it shares its model."""
-        return NetworkPainter(
-            model=self._model_like(last),
-            styles=self.styles,
-            device=device,
-            memory=memory,
-            size_limit=self.size_limit,
-            strength=self.strength,
-            colors=self.colors,
-            seed=self.seed,
-            depth=self.depth,
-        )
-
-    def _model_like(self, last: Painter | None) -> Model:
-        if isinstance(last, NetworkPainter) and last.model.path == self.model:
-            return last.model
-        return stylizing_model(self.model)
-
-
-Style = OptimizedStyle | TrainedStyle
-
-
-def stylizing_model(path: Path) -> Model:
-    """A model that repaints photos. Raises :class:`UsageError` for one of textures."""
-    model = load_model(path)
-    settings = model.info.generator
-    if isinstance(settings, TextureSettings) and not settings.content:
-        raise UsageError(f"{model.name} makes textures: use styleforge texture --model {path}")
-    return model

@@ -6,21 +6,19 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
+from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationError
+
+from styleforge.core.devices import Precision
 from styleforge.core.errors import UsageError
 from styleforge.images.load import Picture, load_image
 from styleforge.images.save import read_recipe
 
 FORMAT = 1
 """Raised when a recipe's meaning changes, so that an old tool does not misread a new file."""
-
-STYLIZE = "stylize"
-"""The kind of recipe that a trained network's picture holds; a transfer's has no kind."""
-
-SYNTHESIS = "synthesis"
-"""The kind that textures, dreams and reconstructions hold."""
 
 _CIRCUMSTANCES = {"path", "preset", "description", "device", "versions"}
 """What a recipe holds besides what decides the picture: names, and where it was made."""
@@ -50,8 +48,25 @@ class Before(NamedTuple):
     result: Input
 
 
+class _Written:
+    """What all recipes can do: become text, and be read back without unknown keys."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, in order."""
+        fields = asdict(self)  # type: ignore[call-overload]
+        if fields.get("precision") == "float32":  # as in recipes from before there were others
+            del fields["precision"]
+        return dict(fields)
+
+    def to_json(self) -> str:
+        """One line of ASCII."""
+        return json.dumps({"styleforge": self.to_dict()}, separators=(",", ":"))
+
+
 @dataclass(frozen=True)
-class Recipe:
+class TransferRecipe(_Written):
     """Everything that determines a pastiche. ``settings`` is a whole preset, as in its YAML.
 
     ``masks`` and ``style_masks`` are one for each style, or none. In a sequence of frames
@@ -71,19 +86,12 @@ class Recipe:
     masks: list[Input] = field(default_factory=list)
     style_masks: list[Input] = field(default_factory=list)
     init_photo: Input | None = None
+    precision: Precision = "float32"
     format: int = FORMAT
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, in order."""
-        return asdict(self)
-
-    def to_json(self) -> str:
-        """One line of ASCII."""
-        return _to_json(self.to_dict())
 
 
 @dataclass(frozen=True)
-class StylizeRecipe:
+class StylizeRecipe(_Written):
     """Everything that determines what a trained network made of a photo.
 
     ``model`` is its file; ``styles`` are weights by name; ``seed`` is of a texture network's noise.
@@ -101,20 +109,12 @@ class StylizeRecipe:
     depth: Literal[8, 16]
     versions: dict[str, str]
     masks: list[Input] = field(default_factory=list)
-    kind: str = STYLIZE
+    kind: Literal["stylize"] = "stylize"
     format: int = FORMAT
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, in order."""
-        return asdict(self)
-
-    def to_json(self) -> str:
-        """One line of ASCII."""
-        return _to_json(self.to_dict())
 
 
 @dataclass(frozen=True)
-class SynthesisRecipe:
+class SynthesisRecipe(_Written):
     """The command that made a texture, a dream or a reconstruction, with all its arguments.
 
     ``inputs`` are the arguments that are files. ``weights`` of VGG-19, where it had a part.
@@ -126,19 +126,11 @@ class SynthesisRecipe:
     weights: dict[str, str]
     device: str
     versions: dict[str, str]
-    kind: str = SYNTHESIS
+    kind: Literal["synthesis"] = "synthesis"
     format: int = FORMAT
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, in order."""
-        return asdict(self)
 
-    def to_json(self) -> str:
-        """One line of ASCII."""
-        return _to_json(self.to_dict())
-
-
-AnyRecipe = Recipe | StylizeRecipe | SynthesisRecipe
+AnyRecipe = TransferRecipe | StylizeRecipe | SynthesisRecipe
 
 
 def parse_recipe(text: str, path: Path) -> AnyRecipe:
@@ -147,21 +139,20 @@ def parse_recipe(text: str, path: Path) -> AnyRecipe:
         fields = json.loads(text)["styleforge"]
         if fields["format"] > FORMAT:
             raise UsageError(f"{path} was made by a newer styleforge; upgrade to read it")
-        if fields.get("kind") == SYNTHESIS:
-            fields["inputs"] = {name: Input(**one) for name, one in fields["inputs"].items()}
-            return SynthesisRecipe(**fields)
-        fields["content"] = Input(**fields["content"])
-        fields["masks"] = [Input(**mask) for mask in fields.get("masks", [])]
-        if fields.get("kind") == STYLIZE:
-            fields["model"] = Input(**fields["model"])
-            return StylizeRecipe(**fields)
-        for key in ("styles", "style_masks"):
-            fields[key] = [Input(**one) for one in fields.get(key, [])]
-        for key in ("init", "init_photo"):
-            fields[key] = Input(**fields[key]) if fields.get(key) else None
-        return Recipe(**fields)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return _reader().validate_python(fields)
+    except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{path} holds no styleforge recipe") from error
+
+
+@cache
+def _reader() -> TypeAdapter[AnyRecipe]:
+    kinds = Annotated[
+        Annotated[TransferRecipe, Tag("transfer")]
+        | Annotated[StylizeRecipe, Tag("stylize")]
+        | Annotated[SynthesisRecipe, Tag("synthesis")],
+        Discriminator(lambda fields: fields.get("kind", "transfer")),  # a transfer's has none
+    ]
+    return TypeAdapter(kinds)
 
 
 def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
@@ -188,10 +179,6 @@ def _without_circumstances(fields: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in fields.items()
         if key not in _CIRCUMSTANCES
     }
-
-
-def _to_json(fields: dict[str, Any]) -> str:
-    return json.dumps({"styleforge": fields}, separators=(",", ":"))
 
 
 def versions() -> dict[str, str]:

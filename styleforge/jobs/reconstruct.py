@@ -1,21 +1,23 @@
-"""A reconstruction made ready and carried out: one picture, or a labelled sheet of them."""
+"""A reconstruction made ready: one picture, or a labelled sheet of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from pydantic import ConfigDict
 from torch import Tensor
 
 from styleforge.core.devices import out_of_memory_as_error, pick_device
-from styleforge.core.layers import rectified
+from styleforge.core.layers import known_layer, rectified
 from styleforge.images.contact_sheet import sheet
-from styleforge.images.load import Picture, load_image, resize
+from styleforge.images.geometry import resize
+from styleforge.images.load import Picture, load_image
 from styleforge.images.save import check_output
 from styleforge.jobs.recipe import Input, SynthesisRecipe, versions
-from styleforge.jobs.synthesis import Destination, carry_out, check_memory, fitting_size, save
+from styleforge.jobs.synthesis import SynthesisJob, check_memory, fitting_size
 from styleforge.synthesis.reconstruction import (
     CONTENT_LAYERS,
     STYLE_LAYERS,
@@ -30,16 +32,20 @@ from styleforge.vgg.weights import Weights, load_weights
 
 
 @dataclass(frozen=True)
-class Request:
-    """What the user asked for, of a picture's content or its style; no layers: a sheet."""
+class ReconstructRequest:
+    """What is wanted, of a picture's content or its style; no layers: a sheet."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     of: Literal["content", "style"]
     picture: Path
-    layers: Sequence[str]
-    size: int
-    steps: int
-    seed: int
-    device: str
+    layers: Sequence[str] = ()
+    size: int = 256
+    steps: int = 100
+    seed: int = 0
+    output: Path | None = None
+    device: str = "auto"
+    force: bool = False
 
     def columns(self) -> dict[str, Sequence[str]]:
         """The layers of every picture that is to be made, by the label above it."""
@@ -69,17 +75,17 @@ class Request:
         return {"layer": layer, "size": self.size, "steps": self.steps, "seed": self.seed}
 
 
-def run(request: Request, to: Destination) -> None:
-    """Reconstruct from the layers of every column, and save the picture, or the sheet of several.
-
-    Raises :class:`UsageError` before the work; after Ctrl-C, what there is is saved.
-    """
+def prepare(request: ReconstructRequest) -> SynthesisJob:
+    """Check and load. Raises :class:`StyleforgeError`."""
+    layers = [known_layer(layer) for layer in request.layers]
     device = pick_device(request.device)
     picture = load_image(request.picture)
     columns = request.columns()
     size = fitting_size(picture, request.size)
+    name = "_".join(layers) or request.of
+    output = request.output or Path(f"{picture.path.stem}_{name}.png")
     pixels = size[0] * size[1] * (len(columns) + 1)
-    check_output(to.output, inputs=[picture.path], force=to.force, depth=8, pixels=pixels)
+    check_output(output, inputs=[picture.path], force=request.force, depth=8, pixels=pixels)
     weights = load_weights()
     objective = content_objective if request.of == "content" else style_objective
     with out_of_memory_as_error(size):
@@ -87,29 +93,26 @@ def run(request: Request, to: Destination) -> None:
         check_memory(network, size, device)
         target = resize(picture.pixels, size).to(device)
         runs = {
-            name: Synthesis(
+            label: Synthesis(
                 objective(network, target, layers),
                 reconstruction_scales(size, request.steps),
                 seed=request.seed,
                 device=device,
             )
-            for name, layers in columns.items()
+            for label, layers in columns.items()
         }
-    finished = carry_out(list(runs.values()), quiet=to.quiet)
-    found = {name: run.image() for name, run in runs.items() if run.started}
-    result = _shown(target, found) if len(columns) > 1 else next(iter(found.values()))
-    save(to, result, request.recipe(picture, weights, device.type), finished=finished)
+
+    def shown() -> Tensor:
+        """The only one, or the sheet: the picture itself, then the reconstructions."""
+        found = {label: run.image() for label, run in runs.items() if run.started}
+        if len(columns) == 1:
+            return next(iter(found.values()))
+        return sheet([[target, *found.values()]], cell=max(size), columns=["original", *found])
+
+    recipe = request.recipe(picture, weights, device.type)
+    return SynthesisJob(output, device, recipe, [*runs.values()], shown)
 
 
 def _network(weights: Weights, groups: Iterable[Sequence[str]]) -> VGG19:
     layers = {rectified(layer) for group in groups for layer in group}
     return paper_network(weights, sorted(layers))
-
-
-def _shown(original: Tensor, found: Mapping[str, Tensor]) -> Tensor:
-    """The sheet: the picture itself, then the reconstructions."""
-    return sheet(
-        [[original, *found.values()]],
-        cell=max(original.shape[2:]),
-        columns=["original", *found],
-    )

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,18 +14,21 @@ from pathlib import Path
 
 import torch
 
-from styleforge.core.devices import out_of_memory_as_error, pick_device, pick_precision
+from styleforge.core.devices import pick_device, pick_precision
 from styleforge.core.errors import UsageError
+from styleforge.core.files import check_place
 from styleforge.images.load import load_image
 from styleforge.images.save import FORMATS, check_output
+from styleforge.jobs.naming import shortened
+from styleforge.jobs.painters import TransferPainter
 from styleforge.jobs.recipe import essence, load_recipe
-from styleforge.jobs.transfer import Job, Request, StyleArgument
+from styleforge.jobs.styles import Painting
+from styleforge.jobs.transfer import TransferJob, TransferRequest, TransferRun
 from styleforge.optimize.scales import Scale
 from styleforge.presets.grid import Variation, variations, varied_preset, varying
 from styleforge.presets.transfer import INITIAL_IMAGES, Preset
 from styleforge.transfer.estimate import Estimate, available_memory, estimate
 from styleforge.transfer.loss_network import loss_network
-from styleforge.transfer.run import Studio, StyleTransfer
 from styleforge.transfer.schedule import plan
 from styleforge.vgg.weights import Weights, load_weights
 
@@ -60,7 +62,7 @@ class Cell:
     ``labels`` tell it from the others: the painting's name, and the values that vary.
     """
 
-    request: Request
+    request: TransferRequest
     labels: Sequence[str]
     scales: Sequence[Scale]
     there: bool = False
@@ -73,7 +75,11 @@ class Cell:
 
     @property
     def style(self) -> Path:
-        return self.request.styles[0].path
+        return self.request.paintings[0].path
+
+    @property
+    def caption(self) -> str:
+        return ", ".join(self.labels)
 
     @property
     def work(self) -> int:
@@ -111,6 +117,11 @@ class SheetJob:
         return job
 
     @property
+    def page(self) -> Path:
+        """Shows the pictures with their recipes."""
+        return self.request.folder / PAGE
+
+    @property
     def varies(self) -> bool:
         """Whether settings vary, and not only the paintings."""
         return len(self.cells[0].labels) > 1
@@ -134,19 +145,13 @@ class SheetJob:
         """Bytes that the run may take in all."""
         return self.request.memory or available_memory(self.device)
 
-    def start(self, job: Job) -> StyleTransfer:
-        """A cell's transfer, with weights that are loaded once for all of them."""
-        preset = job.request.preset
-        with out_of_memory_as_error(job.size):
-            studio = Studio(
-                [(picture.pixels, weight) for picture, weight in job.styles],
-                preset,
-                device=job.device,
-                weights=self._weights(preset),
-                memory=self.memory,
-                precision=job.precision,
-            )
-        return studio.transfer(job.content.pixels, init=job.init.pixels if job.init else None)
+    def start(self, cell: Cell, last: TransferPainter | None) -> TransferRun:
+        """A cell's transfer; weights are loaded once for all, and a network shared with the last's.
+
+        Raises :class:`StyleforgeError`.
+        """
+        job = TransferJob.prepare(cell.request)
+        return job.start(last=last, weights=self._weights(cell.request.preset))
 
     def expected(self) -> Estimate:
         """What the missing pictures take; speed is measured once for each network."""
@@ -173,13 +178,13 @@ class SheetJob:
     def _is_there(self, cell: Cell) -> bool:
         if not cell.path.is_file():
             return False
-        job = Job.prepare(replace(cell.request, force=True))
+        job = TransferJob.prepare(replace(cell.request, force=True))
         try:
             found = load_recipe(cell.path).to_dict()
         except UsageError:
             return False
-        wanted = job.recipe(self._weights(cell.request.preset)).to_dict()
-        return essence(found) == essence(wanted)
+        template = job.style.template(self._weights(cell.request.preset), job.device)
+        return essence(found) == essence(job.recipe(template).to_dict())
 
     def _check_outputs(self, inputs: Sequence[Path]) -> None:
         force, folder = self.request.force, self.request.folder
@@ -187,9 +192,8 @@ class SheetJob:
         check_output(self.request.output, inputs=inputs, force=force, depth=8, pixels=pixels)
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"{folder} is not a folder; choose another output")
-        page = folder / PAGE
-        if page.exists() and not force:
-            raise UsageError(f"{page} exists; use --force to overwrite it")
+        if folder.exists():
+            check_place(self.page, inputs=inputs, force=force, needed=0)
         for cell in self.missing if folder.exists() else ():
             check_output(cell.path, inputs=inputs, force=force, depth=8, pixels=0)
 
@@ -239,10 +243,10 @@ def _cells(request: SheetRequest, styles: Sequence[Path]) -> list[Cell]:
     ]
 
 
-def _request(request: SheetRequest, style: Path, preset: Preset, name: str) -> Request:
-    return Request(
-        content=request.photo,
-        styles=[StyleArgument(style, 1.0)],
+def _request(request: SheetRequest, style: Path, preset: Preset, name: str) -> TransferRequest:
+    return TransferRequest(
+        photo=request.photo,
+        paintings=[Painting(style)],
         preset_name=request.preset,
         preset=preset,
         output=str(request.folder / f"{name}.png"),
@@ -257,7 +261,7 @@ def _name(style: Path, variation: Variation) -> str:
     """A file's name, without its ending, that says how the picture was made."""
     words = "_".join([style.stem, *(choice.label for choice in variation)])
     plain = re.sub(r"[^\w.+-]+", "-", words).strip("-.")
-    return os.fsencode(plain)[:200].decode(errors="ignore") or "picture"
+    return shortened(plain) or "picture"
 
 
 def unique(names: Sequence[str]) -> list[str]:

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
-from torch import Tensor
+import torch
 
-from styleforge.core.devices import describe, pick_device
+from styleforge.core.devices import pick_device
 from styleforge.core.errors import ModelError, UsageError
-from styleforge.images.load import Picture, load_image, resize
-from styleforge.images.save import Depth, check_output, encode_image, save_image
-from styleforge.jobs.painters import NetworkPainter, stylizing_model
-from styleforge.jobs.recipe import Input, StylizeRecipe
-from styleforge.jobs.transfer import STDOUT, check_same, output_path
-from styleforge.losses.masks import check_masks, mask_of
+from styleforge.images.geometry import Size
+from styleforge.images.load import Picture, load_image
+from styleforge.images.save import Depth, check_output
+from styleforge.jobs.naming import output_path
+from styleforge.jobs.painters import NetworkPainter
+from styleforge.jobs.recipe import Input
+from styleforge.jobs.result import Result
+from styleforge.jobs.styles import named_masks, stylizing_model
+from styleforge.losses.masks import check_masks
 from styleforge.networks.models import default_model, find_model, find_style
+from styleforge.presets.transfer import ColorChoice
 from styleforge.transfer.estimate import available_memory
 
-Colors = Literal["style", "keep"]
+LARGEST = 32768
+"""Longest side in pixels."""
 
 
 @dataclass(frozen=True)
 class StylizeRequest:
-    """What the user asked for. No styles: the model's first."""
+    """What is wanted. No styles: the model's first. No model: the one that carries the first."""
 
     photo: Path
     styles: dict[str, float]
@@ -59,11 +61,10 @@ class StylizeJob:
     @classmethod
     def prepare(cls, request: StylizeRequest) -> StylizeJob:
         """Check and load. Raises :class:`UsageError` or :class:`ModelError`."""
-        check_choices(request.strength, request.colors, request.size)
+        colors = check_choices(request.strength, request.colors, request.size)
         photo = load_image(request.photo, min_side=1)
-        painter = _painter(request)
-        masks = [(str(mask.path), mask_of(mask)) for mask in painter.masks]
-        check_masks(masks, styles=len(painter.styles), size=photo.size)
+        painter = _painter(request, colors)
+        check_masks(named_masks(painter.masks), styles=len(painter.styles), size=photo.size)
         output = output_path(request.output, [request.photo, *map(Path, painter.styles)])
         if output is not None:
             width, height = painter.size(photo.size)
@@ -77,66 +78,41 @@ class StylizeJob:
         return cls(request, photo, painter, output)
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """(width, height) of the result."""
         return self.painter.size(self.photo.size)
 
-    def check_inputs(self, recipe: StylizeRecipe) -> None:
-        """Raise :class:`UsageError` where an input is not the one that the recipe was made from."""
-        named = [("--content", [recipe.content]), ("--mask", recipe.masks)]
-        check_same([self.photo, *self.painter.masks], named)
+    @property
+    def device(self) -> torch.device:
+        return self.painter.device
 
-    def save(self, image: Tensor) -> bytes:
-        """Write the pastiche, or return its bytes where the output is standard output."""
-        alpha = None if self.photo.alpha is None else resize(self.photo.alpha, self.size)
-        recipe = self.painter.recipe(Input.of(self.photo)).to_json()
-        exif, depth = self.photo.exif, self.request.depth
-        if self.output is None:
-            return encode_image(image, "PNG", alpha=alpha, exif=exif, recipe=recipe, depth=depth)
-        save_image(self.output, image, alpha=alpha, exif=exif, recipe=recipe, depth=depth)
-        return b""
+    @property
+    def inputs(self) -> list[Picture]:
+        """The photo and the masks."""
+        return [self.photo, *self.painter.masks]
 
-
-def check_choices(strength: float, colors: str, size: int) -> None:
-    """Raise :class:`UsageError` for what no network could do."""
-    if not 0 <= strength <= 1:
-        raise UsageError(f"--strength is from 0 to 1 (not {strength:g})")
-    if colors not in get_args(Colors):
-        raise UsageError(f"--colors is style or keep (not {colors!r})")
-    if not 0 <= size <= 32768:
-        raise UsageError(f"--size is from 0 to 32768 (not {size})")
-
-
-def run(job: StylizeJob, *, quiet: bool, as_json: bool, started: float) -> None:
-    """Carry a job out to its file and say so."""
-    painter = job.painter
-    png = job.save(painter.paint(job.photo))
-    if png:
-        sys.stdout.buffer.write(png)
-        sys.stdout.buffer.flush()
-    seconds = time.perf_counter() - started
-    width, height = job.size
-    report = {
-        "output": str(job.output or STDOUT),
-        "width": width,
-        "height": height,
-        "device": describe(painter.device),
-        "model": str(painter.model.path),
-        "styles": painter.styles,
-        "seconds": round(seconds, 2),
-    }
-    if as_json:
-        print(json.dumps(report))
-    if not quiet:
-        styles = ", ".join(
-            name if len(painter.styles) == 1 else f"{name}:{weight:g}"
-            for name, weight in painter.styles.items()
+    def result(self) -> Result:
+        """Paint. Raises :class:`OutOfMemoryError`."""
+        recipe = self.painter.recipe(Input.of(self.photo))
+        return Result.of(
+            self.painter.paint(self.photo), recipe, self.photo, depth=self.request.depth
         )
-        line = f"Saved {report['output']} ({width} x {height}) in {seconds:.1f} s"
-        print(f"{line}\nmodel {painter.model.name}, style {styles}", file=sys.stderr)
 
 
-def _painter(request: StylizeRequest) -> NetworkPainter:
+def check_choices(strength: float, colors: str, size: int) -> ColorChoice:
+    """The colors' name. Raises :class:`UsageError` for what no network could do."""
+    if not 0 <= strength <= 1:
+        raise UsageError(f"`strength` is from 0 to 1 (not {strength:g})")
+    if not 0 <= size <= LARGEST:
+        raise UsageError(f"`size` is from 0 to {LARGEST} (not {size})")
+    for known in get_args(ColorChoice):
+        if colors == known:
+            chosen: ColorChoice = known
+            return chosen
+    raise UsageError(f"`colors` is {', '.join(get_args(ColorChoice))} (not {colors!r})")
+
+
+def _painter(request: StylizeRequest, colors: ColorChoice) -> NetworkPainter:
     """Of the model that is named, or that carries the first style, or ships."""
     named = ""
     if request.model is not None:
@@ -158,7 +134,7 @@ def _painter(request: StylizeRequest) -> NetworkPainter:
         memory=request.memory or available_memory(device),
         size_limit=request.size,
         strength=request.strength,
-        colors=request.colors,
+        colors=colors,
         seed=request.seed,
         depth=request.depth,
         masks=[load_image(path, min_side=1) for path in request.masks],

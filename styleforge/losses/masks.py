@@ -10,7 +10,8 @@ from torch import Tensor
 
 from styleforge.core.errors import UsageError
 from styleforge.core.layers import stride
-from styleforge.images.load import Picture, fit_size
+from styleforge.images.geometry import Size, fit_size, size_of
+from styleforge.images.load import Picture
 from styleforge.losses.objective import Guidance
 
 LEAST_WHITE = 0.002
@@ -24,7 +25,7 @@ def check_masks(
     masks: Sequence[tuple[str, Tensor]],
     *,
     styles: int,
-    size: tuple[int, int],
+    size: Size,
     statistic: str = "gram",
 ) -> None:
     """Raise :class:`UsageError` unless there are none, or a good one for each style, with names.
@@ -47,7 +48,7 @@ def check_masks(
 def check_style_masks(
     masks: Sequence[tuple[str, Tensor]],
     *,
-    sizes: Sequence[tuple[int, int]],
+    sizes: Sequence[Size],
     statistic: str = "gram",
 ) -> None:
     """Raise :class:`UsageError` unless there are none, or a good one for each style, with names.
@@ -75,13 +76,13 @@ def check_style_masks(
 def _check_mask(
     mask: Tensor,
     name: str,
-    size: tuple[int, int],
+    size: Size,
     *,
     of: str = "content image",
     white: str = "where the style goes",
 ) -> None:
     """Raise :class:`UsageError` where it has not the shape of (width, height), or nothing white."""
-    found = mask.shape[3], mask.shape[2]
+    found = size_of(mask)
     if any(abs(a - b) > 1 for a, b in zip(found, fit_size(size, max(found)), strict=True)):
         raise UsageError(
             f"{name} is {found[0]} x {found[1]} pixels, which is not the shape of the {of} "

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleforge.core.layers import filters, stride
+from styleforge.images.geometry import Size
 from styleforge.losses.objective import Features, LayerWeights, at_least_float32, averaged
 
 CELL = 4
@@ -76,7 +77,7 @@ def _scale(weight: float, variance: Tensor, channels: int) -> Tensor:
     return (weight / (channels * variance)).sqrt()
 
 
-def on_cells(features: Tensor, layer: str, size: tuple[int, int]) -> Tensor:
+def on_cells(features: Tensor, layer: str, size: Size) -> Tensor:
     """A layer's features (1, N, H, W) on a grid of cells of this (height, width)."""
     if stride(layer) <= CELL:
         return averaged(features, CELL // stride(layer))
@@ -88,7 +89,7 @@ def rows_of(features: Tensor) -> Tensor:
     return features[0].permute(1, 2, 0).flatten(0, 1)
 
 
-def grid(features: Features) -> tuple[int, int]:
+def grid(features: Features) -> Size:
     """(height, width) of the cells of an image with these features, from the finest layer's."""
     layer = min(features, key=stride)
     height, width = features[layer].shape[2:]

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from styleforge.images.geometry import Size, size_of
 from styleforge.networks.inference import PreparedBlock, PreparedNetwork, centred
 from styleforge.networks.instance_norm import Moments
 from styleforge.networks.texture_network import TextureNetwork
@@ -76,14 +77,14 @@ class Stylizer:
             result = in_tiles(self._prepared, photo) if too_large else self._prepared(photo)
             return result
         assert isinstance(self._network, TextureNetwork)
-        size = photo.shape[3], photo.shape[2]
+        size = size_of(photo)
         noise = self._network.noise(size, torch.Generator().manual_seed(self._seed))
         result = self._network([z.to(photo.device) for z in noise], photo)
         return result
 
 
 @torch.no_grad()
-def sample_texture(network: TextureNetwork, size: tuple[int, int], *, seed: int) -> Tensor:
+def sample_texture(network: TextureNetwork, size: Size, *, seed: int) -> Tensor:
     """A piece of texture of (width, height): (1, 3, H, W).
 
     Opposite edges fit together where both sides are multiples of the network's period.

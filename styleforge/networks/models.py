@@ -23,10 +23,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from styleforge.core.errors import ModelError, UsageError
-from styleforge.core.files import file_sha256, write_atomically
+from styleforge.core.files import check_place, file_sha256, write_atomically
 from styleforge.core.resources import resource
 from styleforge.core.settings import Section, suggestion
-from styleforge.images.load import Picture, fit_size, resize
+from styleforge.images.geometry import fit_size, resize
+from styleforge.images.load import Picture
 from styleforge.images.save import to_levels
 from styleforge.networks.texture_network import TextureNetwork
 from styleforge.networks.transformer import TransformerNetwork
@@ -114,12 +115,7 @@ def check_model_output(path: Path, *, force: bool) -> None:
     """Raise :class:`UsageError` if a model could not be written to ``path``."""
     if path.suffix != SUFFIX:
         raise UsageError(f"{path}: a model's name must end in {SUFFIX}")
-    if path.is_dir():
-        raise UsageError(f"{path} is a directory; name a file")
-    if not path.parent.is_dir():
-        raise UsageError(f"no such folder: {path.parent}")
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists; use --force to overwrite it")
+    check_place(path, inputs=[], force=force, needed=0)
 
 
 def save_model(path: Path, info: ModelInfo, network: nn.Module) -> None:
@@ -217,7 +213,7 @@ def default_model() -> Path:
     """The model that ships. Raises :class:`ModelError` where there is none."""
     for path in sorted(resource("models").glob(f"*{SUFFIX}")):
         return path
-    raise ModelError("no model ships with this installation; name one with --model")
+    raise ModelError("no model ships with this installation; name one with `model`")
 
 
 def widened(model: Model, styles: Sequence[ModelStyle]) -> Model:

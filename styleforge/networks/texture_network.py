@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from styleforge.images.geometry import Size
 from styleforge.presets.networks import TextureSettings
 
 NOISE_CHANNELS = 3
@@ -93,9 +94,7 @@ class TextureNetwork(nn.Module):
         result: Tensor = self.output(x)
         return result.sigmoid()
 
-    def noise(
-        self, size: tuple[int, int], generator: torch.Generator, *, batch: int = 1
-    ) -> list[Tensor]:
+    def noise(self, size: Size, generator: torch.Generator, *, batch: int = 1) -> list[Tensor]:
         """Uniform noise in [0, 1] at every scale of a picture of (width, height), finest first."""
         width, height = size
         levels = []

@@ -7,7 +7,8 @@ from enum import Enum
 
 from torch import Tensor
 
-from styleforge.images.load import MIN_SIDE, fit_size, resize
+from styleforge.images.geometry import Size, fit_size, resize, size_of
+from styleforge.images.load import MIN_SIDE
 
 
 class Stage(Enum):
@@ -31,7 +32,7 @@ class Scale:
     one lattice of them shows it as a fine grid.
     """
 
-    size: tuple[int, int]
+    size: Size
     steps: int
     stage: Stage = Stage.STATISTICS
     offset: tuple[int, int] = (0, 0)
@@ -42,7 +43,7 @@ class Scale:
 
 
 def plan_scales(
-    final: tuple[int, int], *, steps: int, start: int, factor: float, coarse_steps: int
+    final: Size, *, steps: int, start: int, factor: float, coarse_steps: int
 ) -> list[Scale]:
     """Sizes start, start * factor, ... and the final one last.
 
@@ -67,6 +68,6 @@ def refine(coarse: Tensor, coarse_content: Tensor, content: Tensor, *, detail: f
     With ``detail`` 1 the photo is moved only by what the coarse scale changed; with 0 it is a
     plain enlargement. All are (1, 3, H, W) in [0, 1], and so is the result.
     """
-    size = (content.shape[3], content.shape[2])
+    size = size_of(content)
     lost = content - resize(coarse_content, size)
     return (resize(coarse, size) + detail * lost).clamp(0, 1)

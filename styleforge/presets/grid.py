@@ -38,11 +38,25 @@ def parse_choices(text: str) -> list[Choice]:
     try:
         values = yaml.safe_load(f"[{listed}]")
     except yaml.YAMLError:
-        raise UsageError(f"--set {text}: {listed!r} is not a list of values") from None
+        raise UsageError(f"`set` {text}: {listed!r} is not a list of values") from None
     if not values:
-        raise UsageError(f"--set {text}: name one or more values, as in {name.strip()}=1,2")
+        raise UsageError(f"`set` {text}: name one or more values, as in {name.strip()}=1,2")
     choices = (Choice(key, value, f"{name.strip()} {_spelled(value)}") for value in values)
     return list({choice.label: choice for choice in choices}.values())
+
+
+def settings_of(texts: Sequence[str]) -> dict[str, Any]:
+    """``beta=300`` and the like to one value by each setting's dotted name.
+
+    Raises :class:`UsageError` where one has several.
+    """
+    chosen = variations(texts)
+    if len(chosen) > 1:
+        several = ", ".join(varying(chosen))
+        raise UsageError(
+            f"`set` gives {several} several values; a sheet takes them, one picture not"
+        )
+    return {choice.key: choice.value for choice in chosen[0]}
 
 
 def variations(texts: Sequence[str]) -> list[Variation]:
@@ -54,7 +68,7 @@ def variations(texts: Sequence[str]) -> list[Variation]:
     keys = [choices[0].key for choices in settings]
     for key in keys:
         if keys.count(key) > 1:
-            raise UsageError(f"--set names {key} twice; give all its values at once")
+            raise UsageError(f"`set` names {key} twice; give all its values at once")
     return list(itertools.product(*settings))
 
 
@@ -85,10 +99,10 @@ def _full_name(name: str) -> str:
         return name
     fitting = [key for key in known if _last(key) == name]
     if len(fitting) > 1:
-        raise UsageError(f"--set {name}: say which, {' or '.join(fitting)}")
+        raise UsageError(f"`set` {name}: say which, {' or '.join(fitting)}")
     if not fitting:
         raise UsageError(
-            f"--set {name}: unknown setting{suggestion(name, [*known, *map(_last, known)])}; "
+            f"`set` {name}: unknown setting{suggestion(name, [*known, *map(_last, known)])}; "
             "styleforge presets show painterly prints them all"
         )
     return fitting[0]

@@ -178,11 +178,15 @@ INITIAL_IMAGES = ("content", "noise", "recolored")
 """What ``init`` can be besides an image file; recolored: the photo in the painting's colours."""
 
 
+ColorChoice = Literal["style", "content", "luminance", "keep"]
+"""The painting's colors; the painting in the photo's first; only light and dark is painted; or the
+photo's colors are put back at the end."""
+
+
 class Preset(Losses):
     """All settings of a transfer. ``size`` is the longest side in pixels; 0: the photo's own.
 
-    ``colors``: the style image's, or its colors matched to the content image's first, or only its
-    luminance is matched and the content image keeps its colors. ``strength`` s from 0, the photo
+    ``strength`` s from 0, the photo
     stays, to 1, the painting takes over: alpha counts 2 (1 - s), beta and nu 2 s, a sketch
     2 s - 1, and tv no more than 2 s.
     """
@@ -193,7 +197,7 @@ class Preset(Losses):
     optimizer: Optimizer = Optimizer()
     scales: Scales | None = Scales()
     init: str = "content"
-    colors: Literal["style", "content", "luminance"] = "style"
+    colors: ColorChoice = "style"
     size: Whole = Field(default=512, ge=0, le=32768)
 
     @property

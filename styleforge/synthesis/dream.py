@@ -17,10 +17,11 @@ from torch import Tensor
 
 from styleforge.core.devices import out_of_memory_as_error
 from styleforge.core.layers import rectified, stride
-from styleforge.images.load import MIN_SIDE, fit_size, resize
+from styleforge.images.geometry import Size, fit_size, resize, size_of
+from styleforge.images.load import MIN_SIDE
 from styleforge.optimize.parameterization import Parameterization
 from styleforge.optimize.scales import Scale, refine
-from styleforge.synthesis.run import Progress, Size
+from styleforge.synthesis.run import Progress
 from styleforge.vgg.network import VGG19
 
 OCTAVES = 4
@@ -82,7 +83,7 @@ class Dream:
     def __init__(
         self, network: VGG19, target: Target, start: Tensor, *, steps: int, seed: int = 0
     ) -> None:
-        self.scales = octaves((start.shape[3], start.shape[2]), steps)
+        self.scales = octaves(size_of(start), steps)
         self._network = network
         self._target = target
         self._start = start.cpu()
@@ -110,7 +111,7 @@ class Dream:
         if self._reached is None:
             return start
         reached = self._reached.cpu()
-        base = resize(self._start, (reached.shape[3], reached.shape[2]))
+        base = resize(self._start, size_of(reached))
         return refine(reached, base, start, detail=1.0)
 
     def _ascend(self, scale: Scale) -> Iterator[tuple[Tensor, float]]:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from styleforge.core.layers import rectified
-from styleforge.images.load import resize
+from styleforge.images.geometry import Size, resize
 from styleforge.losses.objective import Objective, gram_matrix
 from styleforge.optimize.scales import Scale, plan_scales
-from styleforge.synthesis.run import ObjectiveAt, Size
+from styleforge.synthesis.run import ObjectiveAt
 from styleforge.vgg.network import VGG19
 
 CONTENT_LAYERS = tuple(f"conv{block}_2" for block in range(1, 6))

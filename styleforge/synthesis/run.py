@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from styleforge.core.devices import out_of_memory_as_error
-from styleforge.images.load import resize
+from styleforge.images.geometry import Size, resize
 from styleforge.losses.objective import Loss
 from styleforge.optimize.evaluation import Evaluator
 from styleforge.optimize.lbfgs import LBFGS
@@ -18,7 +18,6 @@ from styleforge.optimize.parameterization import Parameterization
 from styleforge.optimize.scales import Scale
 from styleforge.transfer.run import NOISE
 
-Size = tuple[int, int]
 ObjectiveAt = Callable[[Size], Callable[[Tensor], Loss]]
 """Makes the objective for images of a (width, height)."""
 

@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from styleforge.core.layers import rectified, stride
-from styleforge.images.load import MIN_SIDE, fit_size, resize
+from styleforge.images.geometry import Size, fit_size, resize, size_of
+from styleforge.images.load import MIN_SIDE
 from styleforge.losses.objective import Objective, gram_matrix
 from styleforge.optimize.scales import Scale, plan_scales
 from styleforge.synthesis.reconstruction import COARSEST, STYLE_LAYERS
-from styleforge.synthesis.run import Size, Synthesis
+from styleforge.synthesis.run import Synthesis
 from styleforge.vgg.calibration import normalized_weights
 from styleforge.vgg.network import VGG19
 from styleforge.vgg.weights import Weights
@@ -99,7 +100,7 @@ def synthesis(
     At a coarser scale the painting is reduced as the texture is.
     """
     period = period_of(size)
-    source = source_size((painting.shape[3], painting.shape[2]), period)
+    source = source_size(size_of(painting), period)
     reader = texture_network(weights).to(device)
     network = wrapped_network(weights).to(device)
 

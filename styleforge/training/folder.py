@@ -44,12 +44,12 @@ class TrainingFolder:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             newer, older = state["format"] > FORMAT, state["format"] < FORMAT
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise UsageError(f"{self.checkpoint} is damaged; start anew with --force") from error
+            raise UsageError(f"{self.checkpoint} is damaged; start anew with `force`") from error
         if newer:
             raise UsageError(f"{self.checkpoint} was made by a newer styleforge; upgrade it")
         if older:
             raise UsageError(
-                f"{self.checkpoint} was made by an older styleforge; start anew with --force"
+                f"{self.checkpoint} was made by an older styleforge; start anew with `force`"
             )
         return dict(state)
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from styleforge.images.load import resize
+from styleforge.images.geometry import resize, size_of
 from styleforge.losses.objective import Guidance, Loss, Objective, Statistic
 from styleforge.losses.statistics import statistic_named
 from styleforge.presets.training import TrainingPreset
@@ -65,7 +65,7 @@ def _stacked_targets(
     device = network.mean.device
     targets: dict[str, list[Tensor]] = {layer: [] for layer in preset.style_weights}
     for image in styles:
-        size = style_size((image.shape[3], image.shape[2]), preset.style.size, 1.0)
+        size = style_size(size_of(image), preset.style.size, 1.0)
         features = network(resize(image, size).to(device))
         for layer, found in targets.items():
             found.append(statistic.target(features[layer]))

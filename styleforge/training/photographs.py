@@ -21,7 +21,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from styleforge.core.errors import UsageError
-from styleforge.images.load import load_pixels, resize
+from styleforge.images.geometry import Size, resize, size_of
+from styleforge.images.load import load_pixels
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 OWN = ".training"
@@ -123,7 +124,7 @@ def random_crop(path: Path, crop: int, chance: np.random.Generator) -> Tensor:
     top, left, mirrored = chance.random(), chance.random(), chance.random() < 0.5
     shorter = round(crop * zoom)
     photo = load_pixels(path, least=shorter)
-    photo = resize(photo, _covering((photo.shape[3], photo.shape[2]), shorter))
+    photo = resize(photo, _covering(size_of(photo), shorter))
     y = int(top * (photo.shape[2] - crop + 1))
     x = int(left * (photo.shape[3] - crop + 1))
     part = photo[0, :, y : y + crop, x : x + crop]
@@ -133,12 +134,12 @@ def random_crop(path: Path, crop: int, chance: np.random.Generator) -> Tensor:
 def central_crop(path: Path, crop: int) -> Tensor:
     """(3, crop, crop) from the middle of a photo, as much of it as a square can show."""
     photo = load_pixels(path, least=crop)
-    photo = resize(photo, _covering((photo.shape[3], photo.shape[2]), crop))
+    photo = resize(photo, _covering(size_of(photo), crop))
     y, x = (photo.shape[2] - crop) // 2, (photo.shape[3] - crop) // 2
     return photo[0, :, y : y + crop, x : x + crop].contiguous()
 
 
-def _covering(size: tuple[int, int], shorter: int) -> tuple[int, int]:
+def _covering(size: Size, shorter: int) -> Size:
     """(width, height) with the given shorter side."""
     factor = shorter / min(size)
     return max(shorter, round(size[0] * factor)), max(shorter, round(size[1] * factor))

@@ -115,7 +115,7 @@ class Training:
         if changed:
             raise UsageError(
                 f"the checkpoint was made with other {' and '.join(changed)}; "
-                "resume with the same, or start anew with --force"
+                "resume with the same, or start anew with `force`"
             )
         self.trainer.load_state(state["trainer"])
         self.best = state["best"]

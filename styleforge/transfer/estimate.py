@@ -13,6 +13,7 @@ import torch
 from styleforge.core.devices import free_memory
 from styleforge.core.errors import OutOfMemoryError
 from styleforge.core.layers import CONVOLUTIONS, LAYERS, filters, stride
+from styleforge.images.geometry import Size
 from styleforge.losses.objective import gram_matrix
 from styleforge.losses.tiles import Tiling
 from styleforge.optimize.lbfgs import HISTORY
@@ -126,9 +127,7 @@ def working_memory(memory: int, device: torch.device) -> int:
     return max(0, memory - _RESIDENT_BYTES[device.type])
 
 
-def ensure_memory(
-    memory: int, network: VGG19, size: tuple[int, int], *, device: torch.device
-) -> None:
+def ensure_memory(memory: int, network: VGG19, size: Size, *, device: torch.device) -> None:
     """Raise :class:`OutOfMemoryError` where a run at (width, height) would not fit, even in tiles.
 
     On a CPU the system would otherwise kill the process without a word.
@@ -143,7 +142,7 @@ def ensure_memory(
         n for n, part in shares if _least_memory(memory, network, int(part), device) <= memory
     )
     longest = next(fitting, 0)
-    advice = f"try --size {longest}" if longest else "free some memory"  # --size 0 is the photo's
+    advice = f"try `size` {longest}" if longest else "free some memory"  # --size 0 is the photo's
     raise OutOfMemoryError(
         f"{size[0]} x {size[1]} pixels need about {needed / 2**30:.1f} GiB of memory and "
         f"{memory / 2**30:.1f} GiB are there; {advice}"

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleforge.core.layers import stride
+from styleforge.images.geometry import Size, size_of
 from styleforge.losses.masks import regions
 from styleforge.losses.neighbors import (
     CELL,
@@ -88,7 +89,7 @@ class StyleNeighbors:
     network: VGG19
     preset: Preset
     styles: Sequence[StyleImage]
-    tiling: Callable[[tuple[int, int]], Tiling | None]
+    tiling: Callable[[Size], Tiling | None]
     _known: dict[int, list[Features]] = field(default_factory=dict)
 
     @torch.no_grad()
@@ -154,7 +155,7 @@ class StyleNeighbors:
         turns = range(4 if self.preset.neighbors.rotations else 1)
         return [(k, torch.rot90(image, k, (2, 3))) for k in turns]
 
-    def _where(self, masks: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+    def _where(self, masks: Sequence[Tensor], size: Size) -> Tensor:
         """How much each cell is each style's, (styles, cells)."""
         weights = [style.weight for style in self.styles]
         if not masks:
@@ -190,7 +191,7 @@ class StyleNeighbors:
         return nearest(columns @ basis, keys @ basis, mean @ basis, cells.preference)
 
     def _cell_targets(
-        self, columns: Tensor, size: tuple[int, int], variances: Features
+        self, columns: Tensor, size: Size, variances: Features
     ) -> dict[str, NeighborTarget]:
         targets = {}
         for layer, own in split_columns(columns, self._weights, variances).items():
@@ -203,7 +204,7 @@ class StyleNeighbors:
 
     def _looks(self, picture: Tensor) -> Callable[[], Iterator[tuple[Tile, Features]]]:
         """Goes over a picture tile by tile; one that is looked at as a whole, only once."""
-        cut = list(tiles(self.tiling((picture.shape[3], picture.shape[2])), picture))
+        cut = list(tiles(self.tiling(size_of(picture)), picture))
         kept = lru_cache(maxsize=1 if len(cut) == 1 else 0)
         features = kept(lambda tile: self._features(tile.outer.cut(picture)))
         return lambda: ((tile, features(tile)) for tile in cut)
@@ -232,7 +233,7 @@ class StyleNeighbors:
         if longest in self._known:
             return self._known[longest]
         found = [self._sampled(*sized(style, photo, self.preset)) for style in self.styles]
-        if self.preset.colors == "style":
+        if self.preset.colors in ("style", "keep"):
             self._known[longest] = found
         return found
 
@@ -260,7 +261,7 @@ def _by_owner(parts: Sequence[Tensor], owner: Tensor) -> Tensor:
     return result
 
 
-def _on_grid(mask: Tensor, size: tuple[int, int]) -> Tensor:
+def _on_grid(mask: Tensor, size: Size) -> Tensor:
     """(1, 1, H, W) averaged to a (height, width), so that no white is lost."""
     return F.adaptive_avg_pool2d(mask, size)
 

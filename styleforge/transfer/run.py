@@ -19,8 +19,8 @@ from torch import Tensor
 
 from styleforge.core.devices import Precision, out_of_memory_as_error
 from styleforge.core.errors import OutOfMemoryError
-from styleforge.images.colors import Colors, colors, keep_colors, luminance, match_colors
-from styleforge.images.load import fit_size, resize
+from styleforge.images.colors import Colors, colors, grey, keep_colors, match_colors
+from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.losses.masks import check_masks, check_style_masks, composite
 from styleforge.losses.objective import Loss, NeighborTarget, Objective
 from styleforge.losses.statistics import sorting_bytes, statistic_named
@@ -125,12 +125,12 @@ class Studio:
         check_masks(
             named,
             styles=len(self.styles),
-            size=_size(content),
+            size=size_of(content),
             statistic=self.preset.style.statistic,
         )
         return StyleTransfer(self, content, init, masks)
 
-    def tiling(self, size: tuple[int, int]) -> Tiling | None:
+    def tiling(self, size: Size) -> Tiling | None:
         """How pictures of this (width, height) are cut to keep to the memory; None: not at all.
 
         Raises :class:`OutOfMemoryError` for a statistic that needs them whole.
@@ -149,11 +149,11 @@ class Studio:
             raise OutOfMemoryError(
                 f"{size[0]} x {size[1]} pixels do not fit into the memory at once, and "
                 "sliced-wasserstein cannot be evaluated in tiles; "
-                "use a smaller --size or another --statistic"
+                "use a smaller `size` or another `statistic`"
             )
         return tiling
 
-    def take_smaller_tiles(self, size: tuple[int, int]) -> bool:
+    def take_smaller_tiles(self, size: Size) -> bool:
         """Plan with less memory; false if the tiles are the smallest already."""
         tiling = self.tiling(size)
         pixels = size[0] * size[1]
@@ -176,13 +176,13 @@ class Studio:
         """
         preset, neighbors = self.preset, neighbors or {}
         photo = photo.to(self.device)
-        places = [moved(resize(mask, _size(photo)).to(photo), offset) for mask in masks]
+        places = [moved(resize(mask, size_of(photo)).to(photo), offset) for mask in masks]
         targets = self._targets
         style, guidance = (
             targets.in_regions(photo, places) if masks else (targets.everywhere(photo), {})
         )
         photo = moved(photo, offset)
-        tiling = self.tiling(_size(photo))
+        tiling = self.tiling(size_of(photo))
         layers = [*preset.content_weights, *preset.style_weights, *neighbors]
         objective = Objective(
             partial(self.network, layers=layers),
@@ -202,7 +202,7 @@ class Studio:
         """The styles' colours taken together."""
         own = shares([style.weight for style in self.styles])
         images = [
-            resize(style.image, fit_size(_size(style.image), longest)) for style in self.styles
+            resize(style.image, fit_size(size_of(style.image), longest)) for style in self.styles
         ]
         return colors(list(zip(images, own, strict=True)))
 
@@ -224,13 +224,13 @@ class StyleTransfer:
     def __init__(
         self, studio: Studio, content: Tensor, init: Tensor | None, masks: Sequence[Tensor]
     ) -> None:
-        self.scales = plan(_size(content), studio.preset)
+        self.scales = plan(size_of(content), studio.preset)
         self.studio = studio
         self._photo = content
         self._masks = masks
-        grey = studio.preset.colors == "luminance"
-        self._content = _grey(content) if grey else content
-        self._init = _grey(init) if grey and init is not None else init
+        in_grey = studio.preset.colors == "luminance"
+        self._content = grey(content) if in_grey else content
+        self._init = grey(init) if in_grey and init is not None else init
         self._carried = Carried()
         self._reached: _Reached | None = None
         self._sketch: Tensor | None = None
@@ -248,7 +248,7 @@ class StyleTransfer:
         """The pastiche so far, (1, 3, H, W) in [0, 1] on the CPU, always at the final size."""
         image = self._image(self.scales[-1])
         photo = resize(self._photo, self.scales[-1].size)
-        if self.studio.preset.colors == "luminance":
+        if self.studio.preset.colors in ("luminance", "keep"):
             image = keep_colors(image, photo)
         if self._masks:
             masks = [resize(mask, self.scales[-1].size) for mask in self._masks]
@@ -320,7 +320,7 @@ class StyleTransfer:
         A flat photo stays larger: every layer has to see something of it.
         """
         largest = self.studio.preset.neighbors.hypercolumns
-        small = resize(photo, style_size(_size(photo), largest, 1.0))
+        small = resize(photo, style_size(size_of(photo), largest, 1.0))
         return self.studio.neighbors.of_hypercolumns(small, small, self._masks)[1]
 
     def _query(self, scale: Scale, photo: Tensor) -> Tensor:
@@ -370,7 +370,7 @@ class StyleTransfer:
             generator = torch.Generator().manual_seed(preset.seed)
             return 0.5 + NOISE * torch.randn(1, 3, height, width, generator=generator)
         image = resize(self._content if self._init is None else self._init, scale.size)
-        if self._init is None and preset.init == "recolored" and preset.colors == "style":
+        if self._init is None and preset.init == "recolored" and preset.colors in ("style", "keep"):
             target = self.studio.colors(max(self.scales[0].size))
             return match_colors(image, target).clamp(0, 1)
         return image
@@ -395,7 +395,7 @@ def _checked(styles: Styles, preset: Preset) -> list[StyleImage]:
     """Raises :class:`UsageError` for a strip, and for layers and masks that do not fit."""
     checked = [StyleImage(*style) for style in styles]
     for style in checked:
-        check_shape("a style image", _size(style.image))
+        check_shape("a style image", size_of(style.image))
     check_layers([style.layers for style in checked], preset)
     check_style_masks(
         [
@@ -403,17 +403,7 @@ def _checked(styles: Styles, preset: Preset) -> list[StyleImage]:
             for n, style in enumerate(checked, 1)
             if style.mask is not None
         ],
-        sizes=[_size(style.image) for style in checked if style.mask is not None],
+        sizes=[size_of(style.image) for style in checked if style.mask is not None],
         statistic=preset.style.statistic,
     )
     return checked
-
-
-def _grey(image: Tensor) -> Tensor:
-    """(1, 3, H, W) with the luminance in all channels."""
-    return luminance(image).expand(-1, 3, -1, -1)
-
-
-def _size(image: Tensor) -> tuple[int, int]:
-    """(width, height) of (1, C, H, W)."""
-    return image.shape[3], image.shape[2]

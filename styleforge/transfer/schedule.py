@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 from styleforge.core.errors import UsageError
-from styleforge.images.load import MIN_SIDE, fit_size
+from styleforge.images.geometry import Size, fit_size
+from styleforge.images.load import MIN_SIDE
 from styleforge.optimize.scales import Scale, Stage, plan_scales
 from styleforge.presets.transfer import Preset
 
@@ -22,7 +23,7 @@ OFFSETS = ((0, 0), (5, 3), (2, 6), (7, 1))
 """Of the rounds, in turn: all different for squares of four and of eight pixels."""
 
 
-def plan(content_size: tuple[int, int], preset: Preset) -> list[Scale]:
+def plan(content_size: Size, preset: Preset) -> list[Scale]:
     """The scales of a run on a content image of this (width, height), in the order they come in.
 
     Raises :class:`UsageError` for a strip, or where the result's shorter side would be under 32
@@ -34,13 +35,13 @@ def plan(content_size: tuple[int, int], preset: Preset) -> list[Scale]:
         needed = math.ceil(MIN_SIDE * max(content_size) / min(content_size))
         raise UsageError(
             f"the content image is {content_size[0]} x {content_size[1]} pixels: at size "
-            f"{preset.size} its shorter side would have {min(final)}; use --size {needed} or more"
+            f"{preset.size} its shorter side would have {min(final)}; use `size` {needed} or more"
         )
     scales = _sizes(final, preset)
     return _with_neighbors(scales, preset) if preset.neighbor_weights else scales
 
 
-def _sizes(final: tuple[int, int], preset: Preset) -> list[Scale]:
+def _sizes(final: Size, preset: Preset) -> list[Scale]:
     if preset.scales is None:
         return [Scale(final, preset.optimizer.steps)]
     return plan_scales(
@@ -82,7 +83,7 @@ def _shared(steps: int, rounds: int) -> list[int]:
     return [steps // rounds + (number < steps % rounds) for number in range(rounds)]
 
 
-def check_shape(what: str, size: tuple[int, int]) -> None:
+def check_shape(what: str, size: Size) -> None:
     """A strip has too few positions across, or would be blown up to a huge image."""
     if max(size) > MAX_ASPECT * min(size):
         raise UsageError(

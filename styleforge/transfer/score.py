@@ -24,7 +24,7 @@ from torch import Tensor
 from styleforge.core.errors import UsageError
 from styleforge.core.layers import rectified
 from styleforge.images.colors import color_distance, colors, luminance
-from styleforge.images.load import resize
+from styleforge.images.geometry import Size, resize, size_of
 from styleforge.images.ssim import structural_similarity
 from styleforge.losses.objective import Features, gram_matrix
 from styleforge.presets.transfer import Preset
@@ -59,7 +59,7 @@ class Score:
     the content image's, in [-1, 1]. The formulas are in :mod:`styleforge.transfer.patches`.
     """
 
-    size: tuple[int, int]
+    size: Size
     content: dict[str, float]
     style: dict[str, float]
     ssim: float
@@ -98,8 +98,8 @@ def score(
     weights do not count. Raises :class:`UsageError` for a picture of another shape than the
     content's.
     """
-    _check_shape(_size(picture), _size(content))
-    common = plan(_size(content), Preset(size=size, scales=None))[-1].size
+    _check_shape(size_of(picture), size_of(content))
+    common = plan(size_of(content), Preset(size=size, scales=None))[-1].size
     picture, content = resize(picture, common), resize(content, common)
     total = sum(weight for _, weight in styles)
     paintings = [(_at(size, image), weight / total) for image, weight in styles]
@@ -155,18 +155,13 @@ def _blended_grams(styles: Sequence[Features], shares: Sequence[float]) -> dict[
 
 
 def _at(longest: int, style: Tensor) -> Tensor:
-    return resize(style, style_size(_size(style), longest, 1.0))
+    return resize(style, style_size(size_of(style), longest, 1.0))
 
 
-def _check_shape(picture: tuple[int, int], content: tuple[int, int]) -> None:
+def _check_shape(picture: Size, content: Size) -> None:
     ratio = (picture[0] * content[1]) / (picture[1] * content[0])
     if not 1 / (1 + SHAPE_TOLERANCE) <= ratio <= 1 + SHAPE_TOLERANCE:
         raise UsageError(
             f"the picture is {picture[0]} x {picture[1]} pixels and the content image "
             f"{content[0]} x {content[1]}: they must have the same proportions; crop one of them"
         )
-
-
-def _size(image: Tensor) -> tuple[int, int]:
-    """(width, height) of (1, C, H, W)."""
-    return image.shape[3], image.shape[2]

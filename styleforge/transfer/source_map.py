@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleforge.images.colors import luminance
-from styleforge.images.load import fit_size, resize
+from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.transfer.matching import Sources
 
 GAP = 12
@@ -25,7 +25,7 @@ _TINT = 0.65
 """How much of a painting in the key is color, and how much its own light and dark."""
 
 
-def source_map(sources: Sources, paintings: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+def source_map(sources: Sources, paintings: Sequence[Tensor], size: Size) -> Tensor:
     """The map of (width, height) and, to its right, the paintings in the colors they have in it.
 
     From left to right of the paintings the hue changes, several of them sharing the circle; from
@@ -51,7 +51,7 @@ def _key(paintings: Sequence[Tensor], height: int) -> Tensor:
     tinted = []
     for number, painting in enumerate(paintings):
         longest = round(max(painting.shape[2:]) * room / painting.shape[2])
-        small = resize(painting, fit_size((painting.shape[3], painting.shape[2]), longest))
+        small = resize(painting, fit_size(size_of(painting), longest))
         rows, columns = small.shape[2:]
         y = ((torch.arange(rows) + 0.5) / rows)[:, None].expand(rows, columns)
         x = ((torch.arange(columns) + 0.5) / columns)[None].expand(rows, columns)

@@ -13,7 +13,8 @@ from styleforge.core.errors import UsageError
 from styleforge.core.layers import LAYERS
 from styleforge.core.settings import suggestion
 from styleforge.images.colors import colors, match_colors, match_luminance
-from styleforge.images.load import MIN_SIDE, fit_size, resize
+from styleforge.images.geometry import Size, fit_size, resize, size_of
+from styleforge.images.load import MIN_SIDE
 from styleforge.losses.masks import guidance, regions
 from styleforge.losses.objective import Guidance, Statistic
 from styleforge.losses.statistics import blended
@@ -48,7 +49,7 @@ class StyleTargets:
     preset: Preset
     styles: Sequence[StyleImage]
     statistic: Statistic
-    tiling: Callable[[tuple[int, int]], Tiling | None]
+    tiling: Callable[[Size], Tiling | None]
     _known: dict[int, list[Targets]] = field(default_factory=dict)
 
     def everywhere(self, photo: Tensor) -> Targets:
@@ -83,11 +84,11 @@ class StyleTargets:
 
     def _by_style(self, photo: Tensor) -> list[Targets]:
         """Kept for other photos of this size, unless they are in the photo's colors."""
-        longest = max(_size(photo))
+        longest = max(size_of(photo))
         if longest in self._known:
             return self._known[longest]
         found = [self._statistics(style, photo) for style in self.styles]
-        if self.preset.colors == "style":
+        if self.preset.colors in ("style", "keep"):
             self._known[longest] = found
         return found
 
@@ -99,7 +100,7 @@ class StyleTargets:
             self.network,
             painting,
             layers,
-            self.tiling(_size(painting)),
+            self.tiling(size_of(painting)),
             statistic=self.statistic,
             guidance=places,
         )
@@ -107,7 +108,7 @@ class StyleTargets:
 
 def sized(style: StyleImage, photo: Tensor, preset: Preset) -> tuple[Tensor, Tensor | None]:
     """A style image for a picture as large as this photo, in the wanted colors, and its mask."""
-    size = style_size(_size(style.image), max(_size(photo)), preset.style.scale)
+    size = style_size(size_of(style.image), max(size_of(photo)), preset.style.scale)
     painting = recolored(resize(style.image, size).to(photo), photo, preset.colors)
     mask = None if style.mask is None else resize(style.mask, size).clamp(0, 1).to(photo)
     return painting, mask
@@ -120,7 +121,7 @@ def recolored(painting: Tensor, photo: Tensor, wanted: str) -> Tensor:
     return match_luminance(painting, photo) if wanted == "luminance" else painting
 
 
-def style_size(size: tuple[int, int], longest: int, factor: float) -> tuple[int, int]:
+def style_size(size: Size, longest: int, factor: float) -> Size:
     """(width, height) of a style image for a picture of this longest side, which it follows.
 
     So a stroke takes up the same share of the picture at every output size.
@@ -149,7 +150,7 @@ def styles_by_layer(chosen: Sequence[Sequence[str]], preset: Preset) -> dict[str
         if not found[read(name)]:
             raise UsageError(
                 f"no style names the style layer {name}: give it to one, as in a.jpg@{name}, "
-                "or choose other layers with --style-layer"
+                "or choose other layers with `style_layer`"
             )
     return found
 
@@ -160,7 +161,7 @@ def check_layers(chosen: Sequence[Sequence[str]], preset: Preset) -> None:
     if any(chosen) and preset.neighbor_weights:
         raise UsageError(
             "layers for each style are for Gram matrices, and this preset also takes neighbors, "
-            "whose layers belong together; use --preset gram, or --neighbors 0"
+            "whose layers belong together; use `preset` gram, or `neighbors` 0"
         )
 
 
@@ -171,15 +172,10 @@ def _check_layer(layer: str, preset: Preset) -> None:
     if preset.network.layer(layer) not in map(preset.network.layer, names):
         raise UsageError(
             f"{layer} is not one of the style layers, {', '.join(names)}; "
-            "choose them with --style-layer"
+            "choose them with `style_layer`"
         )
 
 
 def shares(weights: Sequence[float]) -> list[float]:
     """Scaled to sum to 1."""
     return [weight / sum(weights) for weight in weights]
-
-
-def _size(image: Tensor) -> tuple[int, int]:
-    """(width, height) of (1, C, H, W)."""
-    return image.shape[3], image.shape[2]

@@ -21,7 +21,8 @@ from torch import Tensor
 from styleforge.core.files import write_atomically
 from styleforge.core.layers import CONVOLUTIONS, rectified
 from styleforge.core.resources import resource
-from styleforge.images.load import fit_size, load_image, resize
+from styleforge.images.geometry import fit_size, resize, size_of
+from styleforge.images.load import load_image
 from styleforge.vgg.convolution import Padding
 from styleforge.vgg.network import VGG19, Pooling
 from styleforge.vgg.weights import Weights
@@ -90,7 +91,7 @@ def photographs(folder: Path) -> list[Path]:
 def measure(weights: Weights, folder: Path, *, pooling: Pooling, padding: Padding) -> TensorMap:
     """Mean activations over a folder of photographs, each 256 pixels on its longest side."""
     images = (load_image(path).pixels for path in photographs(folder))
-    sized = (resize(x, fit_size((x.shape[3], x.shape[2]), MEASURED_SIZE)) for x in images)
+    sized = (resize(x, fit_size(size_of(x), MEASURED_SIZE)) for x in images)
     return mean_activations(weights, sized, pooling=pooling, padding=padding)
 
 

@@ -114,7 +114,7 @@ def _load_torchvision() -> Weights:
     if path.is_file() and not file_sha256(path).startswith(expected):  # torch.hub trusts its cache
         raise WeightsError(
             f"{path} is damaged (its SHA-256 does not start with {expected}); "
-            "delete it, so that it is downloaded again, or use --weights original"
+            "delete it, so that it is downloaded again, or use `weights` original"
         )
     try:
         with contextlib.redirect_stdout(sys.stderr):  # torch.hub reports there; ours is data
@@ -124,7 +124,7 @@ def _load_torchvision() -> Weights:
     except (OSError, RuntimeError) as error:
         raise WeightsError(
             f"torchvision's VGG-19 weights could not be had from {url} ({error}); "
-            f"put the file at {path}, or use --weights original"
+            f"put the file at {path}, or use `weights` original"
         ) from error
     kernels, biases = _from_torchvision_layout(state, path)
     return _converted("torchvision", file_sha256(path), TORCHVISION, kernels, biases)
@@ -134,7 +134,7 @@ def _load_file(path: Path) -> Weights:
     """A state dict in torchvision's layout: .safetensors, or a .pth read without pickled code."""
     if not path.is_file():
         raise WeightsError(
-            f"no weights file {path}; --weights takes auto, original, torchvision or a file"
+            f"no weights file {path}; `weights` takes auto, original, torchvision or a file"
         )
     try:
         state = _read_state(path)

@@ -10,7 +10,7 @@ import torch
 
 from styleforge.batch.batch import Batch
 from styleforge.batch.sources import Task, find_sources, plan_tasks
-from styleforge.jobs.painters import OptimizedStyle, Style, TrainedStyle
+from styleforge.jobs.styles import OptimizedStyle, Painting, Style, TrainedStyle
 from styleforge.presets.transfer import Preset
 from tests.cli.test_models import write_model
 from tests.pictures import noise
@@ -63,7 +63,7 @@ def trained(workplace: Path) -> TrainedStyle:
 def optimized(workplace: Path) -> OptimizedStyle:
     """The painting s.png, for a few steps."""
     noise(36, 40, seed=99).save(workplace / "s.png")
-    return OptimizedStyle("s", [(workplace / "s.png", 1.0)], "p.yaml", PRESET)
+    return OptimizedStyle("s", [Painting(workplace / "s.png")], "p.yaml", PRESET)
 
 
 MakeBatch = Callable[..., Batch]

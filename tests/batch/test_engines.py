@@ -22,7 +22,7 @@ from styleforge.batch.local import Split, run_local
 from styleforge.batch.on_ray import run_on_ray
 from styleforge.batch.work import Outcome
 from styleforge.core.errors import UsageError, WorkError
-from styleforge.jobs.painters import TrainedStyle
+from styleforge.jobs.styles import TrainedStyle
 from tests.batch.conftest import CPU, MakeBatch, contents, write_photos
 from tests.batch.test_kills import PHOTOS as MANY
 from tests.cli.test_models import write_model

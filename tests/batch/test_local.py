@@ -14,8 +14,9 @@ from styleforge.batch.batch import Batch, Painters
 from styleforge.batch.local import Split, cores, fastest_split, first_paintable, run_local
 from styleforge.batch.work import Outcome
 from styleforge.images.load import Picture, load_image
-from styleforge.jobs.painters import NetworkPainter, OptimizedStyle, TrainedStyle
-from styleforge.jobs.recipe import Recipe, load_recipe
+from styleforge.jobs.painters import NetworkPainter
+from styleforge.jobs.recipe import TransferRecipe, load_recipe
+from styleforge.jobs.styles import OptimizedStyle, TrainedStyle
 from tests.batch.conftest import CPU, MakeBatch, contents, write_photos
 
 ONE = Split(1, 1)
@@ -187,7 +188,9 @@ def test_a_sequence_starts_each_picture_from_the_last_result(
 ) -> None:
     write_photos(workplace / "photos", 4)
     (workplace / "photos" / "photo3.png").write_bytes(b"no picture")
-    other = replace(optimized, name="t", images=[(path, 2.0) for path, _ in optimized.images])
+    other = replace(
+        optimized, name="t", paintings=[replace(one, weight=2.0) for one in optimized.paintings]
+    )
     batch = make_batch([optimized, other], sequence=True)
     outcomes = run(batch)
     assert [o.task for o in outcomes] == list(batch.tasks), "in order"
@@ -195,7 +198,7 @@ def test_a_sequence_starts_each_picture_from_the_last_result(
     for outcome in outcomes:
         if outcome.status == "done":
             recipe = load_recipe(outcome.task.target)
-            assert isinstance(recipe, Recipe)
+            assert isinstance(recipe, TransferRecipe)
             starts[outcome.task.target.name] = recipe.init and recipe.init.path
     assert starts == {
         "photo1_s.png": None,

@@ -135,7 +135,7 @@ def test_names_with_spaces_quotes_emoji_and_newlines() -> None:
         ("nowhere", "no such file or folder: nowhere"),
         ("nowhere/a.jpg", "no such file or folder: nowhere/a.jpg"),
         ("*.gif", "no pictures in *.gif"),
-        ("empty", "no pictures in empty; --recursive looks below it"),
+        ("empty", "no pictures in empty; `recursive` looks below it"),
         ("out", "out is also an input; choose another folder for the output"),
         ("./out/", "out is also an input; choose another folder for the output"),
         (
@@ -199,24 +199,24 @@ KNOWN = "it can hold {stem}, {style}, {ext}, {suffix}, {number}"
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("{foo}.png", f"--name '{{foo}}.png' is not a pattern; {KNOWN}"),
-        ("{}.png", f"--name '{{}}.png' is not a pattern; {KNOWN}"),
-        ("{stem.png", f"--name '{{stem.png' is not a pattern; {KNOWN}"),
-        ("{stem.x}.png", f"--name '{{stem.x}}.png' is not a pattern; {KNOWN}"),
-        ("{stem[x]}.png", f"--name '{{stem[x]}}.png' is not a pattern; {KNOWN}"),
-        ("{number:x y}.png", f"--name '{{number:x y}}.png' is not a pattern; {KNOWN}"),
-        ("../{stem}.png", "--name leads out of out: out/../a.png"),
-        ("b/../../{stem}.png", "--name leads out of out: out/b/../../a.png"),
-        ("/{stem}.png", "--name leads out of out: /a.png"),
+        ("{foo}.png", f"`name` '{{foo}}.png' is not a pattern; {KNOWN}"),
+        ("{}.png", f"`name` '{{}}.png' is not a pattern; {KNOWN}"),
+        ("{stem.png", f"`name` '{{stem.png' is not a pattern; {KNOWN}"),
+        ("{stem.x}.png", f"`name` '{{stem.x}}.png' is not a pattern; {KNOWN}"),
+        ("{stem[x]}.png", f"`name` '{{stem[x]}}.png' is not a pattern; {KNOWN}"),
+        ("{number:x y}.png", f"`name` '{{number:x y}}.png' is not a pattern; {KNOWN}"),
+        ("../{stem}.png", "`name` leads out of out: out/../a.png"),
+        ("b/../../{stem}.png", "`name` leads out of out: out/b/../../a.png"),
+        ("/{stem}.png", "`name` leads out of out: /a.png"),
         (
             "{stem}",
             "out/a: no format that can be written; "
-            "end --name in one of .png, .jpg, .jpeg, .webp, .tif, .tiff",
+            "end `name` in one of .png, .jpg, .jpeg, .webp, .tif, .tiff",
         ),
         (
             "{stem}.gif",
             "out/a.gif: no format that can be written; "
-            "end --name in one of .png, .jpg, .jpeg, .webp, .tif, .tiff",
+            "end `name` in one of .png, .jpg, .jpeg, .webp, .tif, .tiff",
         ),
     ],
 )
@@ -245,7 +245,7 @@ def test_two_results_in_one_place_are_refused(
     first, second = sources
     assert str(caught.value) == (
         f"{first} and {second} would both become {clash}; "
-        f'tell them apart with --name, such as "{{stem}}_{{{told}}}_{{style}}{{ext}}"'
+        f'tell them apart with `name`, such as "{{stem}}_{{{told}}}_{{style}}{{ext}}"'
     )
     assert len(set(targets(*sources, name=f"{{stem}}_{{{told}}}_{{style}}{{ext}}"))) == 2
 

@@ -15,8 +15,8 @@ from PIL import Image
 from styleforge.batch.batch import Batch, Painters
 from styleforge.batch.local import Split, run_local
 from styleforge.batch.sources import find_sources, plan_tasks
-from styleforge.jobs.painters import TrainedStyle
 from styleforge.jobs.recipe import load_recipe
+from styleforge.jobs.styles import TrainedStyle
 from tests.batch.conftest import CPU
 from tests.pictures import flat, noise
 

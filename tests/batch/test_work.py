@@ -15,14 +15,9 @@ from styleforge.core.errors import OutOfMemoryError, UsageError
 from styleforge.core.files import file_sha256
 from styleforge.images.load import load_image
 from styleforge.images.save import read_recipe, save_image, to_levels
-from styleforge.jobs.painters import (
-    Frame,
-    NetworkPainter,
-    OptimizedStyle,
-    TrainedStyle,
-    TransferPainter,
-)
+from styleforge.jobs.painters import Frame, NetworkPainter, TransferPainter
 from styleforge.jobs.recipe import Before, Input, load_recipe
+from styleforge.jobs.styles import OptimizedStyle, TrainedStyle
 from tests.batch.conftest import CPU, contents, task_for, write_photos
 from tests.pictures import MAKE, ORIENTATION, camera_exif, flat, noise, opened
 
@@ -138,7 +133,7 @@ def test_a_file_of_someone_else_is_refused_and_kept(
     outcome = perform(task_for(photo, str(target)), network)
     assert (outcome.status, outcome.reason) == (
         "failed",
-        "out/a.png exists and is not of styleforge; --force overwrites it",
+        "out/a.png exists and is not of styleforge; `force` overwrites it",
     )
     assert target.read_bytes() == before
     assert status(perform(task_for(photo, str(target)), network, force=True)) == "done"

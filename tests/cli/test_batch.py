@@ -18,7 +18,7 @@ from styleforge.cli import batch_run
 from styleforge.core.files import MACHINE
 from styleforge.jobs import painters as painters_module
 from styleforge.jobs.painters import NetworkPainter
-from styleforge.jobs.recipe import Recipe, StylizeRecipe, load_recipe
+from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe, load_recipe
 from tests.batch.conftest import contents, write_photos
 from tests.cli.conftest import Command, Result
 from tests.cli.test_models import TINY_TEXTURE, model_folder, write_model
@@ -51,7 +51,7 @@ def lines(done: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.text.splitlines()]
 
 
-def recipe(name: str) -> Recipe | StylizeRecipe:
+def recipe(name: str) -> TransferRecipe | StylizeRecipe:
     return load_recipe(Path(name))
 
 
@@ -61,9 +61,9 @@ def stylized(name: str) -> StylizeRecipe:
     return found
 
 
-def transferred(name: str) -> Recipe:
+def transferred(name: str) -> TransferRecipe:
     found = recipe(name)
-    assert isinstance(found, Recipe)
+    assert isinstance(found, TransferRecipe)
     return found
 
 
@@ -463,12 +463,17 @@ HINT = 'tell them apart with --name, such as "{stem}_{suffix}_{style}{ext}"'
             2,
         ),
         (("photos", *MODEL, "--strength", "2"), "--strength is from 0 to 1 (not 2)", 2),
-        (("photos", *MODEL, "--colors", "x"), "--colors is style or keep (not 'x')", 2),
+        (
+            ("photos", *MODEL, "--colors", "x"),
+            "--colors is style, content, luminance, keep (not 'x')",
+            2,
+        ),
         (("photos", *MODEL, "-s", "-1"), "--size is from 0 to 32768 (not -1)", 2),
         (("photos", *MODEL, "--depth", "12"), "--depth is 8 or 16 (not 12)", 2),
         (
             ("photos", *MODEL, "--engine", "spark"),
-            "--engine is local, torchrun, ray (not 'spark')",
+            "Invalid value for '--engine': Value error, 'spark' is not one of 'local', 'torchrun', "
+            "'ray'.",
             2,
         ),
         (
@@ -577,7 +582,7 @@ def test_a_file_of_someone_else_is_kept_unless_forced(batch: Command) -> None:
 def test_a_style_that_cannot_be_used_is_told_at_once(batch: Command) -> None:
     write_model(Path("oak.safetensors"), TINY_TEXTURE, styles=("oak",))
     done = batch("photos", "-m", "oak.safetensors", "-o", "out")
-    message = "Error: oak makes textures: use styleforge texture --model oak.safetensors\n"
+    message = "Error: oak makes textures: use texture with --model oak.safetensors\n"
     assert (done.code, done.err) == (2, message)
     noise(2000, 40).save("strip.png")
     for options in ((), ("--workers", "1")):

@@ -47,7 +47,7 @@ def test_an_interruption_saves_the_dream_so_far(
     def interrupted(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("styleforge.jobs.synthesis.tqdm.set_postfix_str", interrupted)
+    monkeypatch.setattr("styleforge.cli.progress.tqdm.set_postfix_str", interrupted)
     done = command("dream", "c.png", *QUICK, "-s", "48", "-o", "out.png")
     assert done.code == 130
     assert done.err.startswith("Interrupted: saved what there is as out.png (48 x 40) in ")

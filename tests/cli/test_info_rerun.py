@@ -12,8 +12,8 @@ import yaml
 
 from styleforge.images.load import load_image
 from styleforge.images.save import save_image
-from styleforge.jobs import transfer as job_module
-from styleforge.jobs.recipe import Input, Recipe, load_recipe
+from styleforge.jobs import styles as styles_module
+from styleforge.jobs.recipe import Input, TransferRecipe, load_recipe
 from styleforge.vgg.weights import Weights
 from tests.cli.conftest import Command
 from tests.cli.test_models import TINY_TEXTURE, write_model
@@ -146,7 +146,7 @@ def test_rerun_of_an_initial_image_that_has_moved(transfer: Command, command: Co
     assert command("rerun", "out.png", "-o", "again.png", "--init", "j.png").code == 0
     assert torch.equal(load_image("again.png").pixels, load_image("out.png").pixels)
     recipe = load_recipe(Path("again.png"))
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, TransferRecipe)
     assert recipe.init == Input("j.png", load_image("j.png").sha256)
     assert recipe.settings["init"] == "j.png"
     done = command("rerun", "out.png", "-o", "and_again.png", "--init", "s.png")
@@ -189,7 +189,7 @@ def test_rerun_refuses_other_weights(
     made: Path, command: Command, weights: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = dataclasses.replace(weights, source="other.pth", sha256="0" * 64)
-    monkeypatch.setattr(job_module, "load_weights", lambda _: other)
+    monkeypatch.setattr(styles_module, "load_weights", lambda _: other)
     done = command("rerun", made, "-o", "again.png")
     assert done.err == (
         "Error: other.pth: not the weights that the picture was made with (their SHA-256 differs)\n"

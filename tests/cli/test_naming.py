@@ -4,16 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from styleforge.cli.parsing import (
-    bit_depth,
-    known_layer,
-    memory_size,
-    named_path,
-    picture_size,
-    with_layers,
-    with_weight,
-)
+from styleforge.cli.parsing import bit_depth, memory_size
 from styleforge.core.errors import UsageError
+from styleforge.core.layers import known_layer
+from styleforge.images.geometry import parse_size
+from styleforge.jobs.spelling import named_path, with_layers, with_weight
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +132,7 @@ def test_a_size_of_memory_that_is_none(text: str) -> None:
     ],
 )
 def test_a_size_of_a_picture(text: str, size: tuple[int, int]) -> None:
-    assert picture_size(text) == size
+    assert parse_size(text) == size
 
 
 @pytest.mark.parametrize(
@@ -145,9 +140,9 @@ def test_a_size_of_a_picture(text: str, size: tuple[int, int]) -> None:
 )
 def test_a_size_of_a_picture_that_is_none(text: str) -> None:
     with pytest.raises(UsageError) as caught:
-        picture_size(text)
+        parse_size(text)
     assert str(caught.value) == (
-        f"--size is WIDTHxHEIGHT in pixels, such as 1024x768 (not {text!r})"
+        f"`size` is WIDTHxHEIGHT in pixels, such as 1024x768 (not {text!r})"
     )
 
 

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from styleforge.core.settings import validate
+from styleforge.presets.training import load_training_preset, training_presets
 from styleforge.presets.transfer import Preset, load_preset, shipped_presets
 from tests.cli.conftest import Command
 
@@ -13,10 +14,12 @@ from tests.cli.conftest import Command
 def test_the_list_has_every_preset_and_what_it_does(command: Command) -> None:
     done = command("presets")
     rows = done.text.splitlines()
-    assert rows[0].split() == ["preset", "size", "what", "it", "does"]
-    assert [row.split()[0] for row in rows[1:]] == shipped_presets()
-    for name, row in zip(shipped_presets(), rows[1:], strict=True):
-        assert load_preset(name).description in row
+    assert rows[0].split() == ["preset", "of", "size", "what", "it", "does"]
+    named = [row.split()[0] for row in rows[1:]]
+    assert named == [*shipped_presets(), *training_presets()]
+    presets = [*map(load_preset, shipped_presets()), *map(load_training_preset, training_presets())]
+    for preset, row in zip(presets, rows[1:], strict=True):
+        assert preset.description in row
     assert (done.code, done.err) == (0, "")
 
 

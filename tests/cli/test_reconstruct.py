@@ -3,13 +3,20 @@ from __future__ import annotations
 import os
 import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
+from styleforge.cli import synthesis_run
+from styleforge.cli.report import Manner
 from styleforge.images.contact_sheet import GAP, TEXT
-from styleforge.images.load import load_image, resize
-from styleforge.jobs import synthesis as synthesis_module
+from styleforge.images.geometry import resize
+from styleforge.images.load import load_image
+from styleforge.jobs.synthesis import SynthesisJob
+from styleforge.losses.objective import Loss
+from styleforge.synthesis.run import Synthesis
 from tests.cli.conftest import Command
 from tests.pictures import opened
 from tests.synthesis.test_reconstruction import psnr
@@ -59,20 +66,21 @@ def test_another_seed_makes_another_picture(command: Command) -> None:
 def test_an_interruption_saves_what_there_is(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runs = synthesis_module.carry_out
+    run = synthesis_run.run
 
-    def interrupted(found: list[synthesis_module.Synthesis], *, quiet: bool) -> bool:
-        second = found[1]
+    def interrupted(job: SynthesisJob, manner: Manner) -> None:
+        second = job.runs[1]
+        assert isinstance(second, Synthesis)
         make = second._objective_at
 
-        def stop(size: tuple[int, int]) -> object:
+        def stop(size: tuple[int, int]) -> Callable[[Tensor], Loss]:
             os.kill(os.getpid(), signal.SIGINT)
             return make(size)
 
         monkeypatch.setattr(second, "_objective_at", stop)
-        return runs(found, quiet=quiet)
+        run(job, manner)
 
-    monkeypatch.setattr("styleforge.jobs.reconstruct.carry_out", interrupted)
+    monkeypatch.setattr(synthesis_run, "run", interrupted)
     done = command("reconstruct", "content", "c.png", *QUICK, "-o", "out.png")
     assert done.code == 130
     assert done.err.startswith("Interrupted: saved what there is as out.png (")
@@ -119,7 +127,7 @@ def test_a_mistake(command: Command, arguments: tuple[str, ...], message: str | 
 def test_a_picture_that_memory_cannot_hold_is_refused(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(synthesis_module, "available_memory", lambda _: 2**20)
+    monkeypatch.setattr("styleforge.jobs.synthesis.available_memory", lambda _: 2**20)
     done = command("reconstruct", "content", "c.png", *QUICK)
     assert done.code == 3
     assert re.fullmatch(

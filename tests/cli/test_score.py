@@ -20,8 +20,8 @@ def test_the_table_has_every_layer_colors_and_similarity(command: Command) -> No
     columns = "to the content to the style from its patches"
     assert " ".join(title.split()) == f"at 64 x 53 {columns}"
     layers = sorted({*CONTENT_LAYERS, *STYLE_LAYERS, *PATCH_LAYERS})
-    names = [*layers, "mean of the layers", "colour", "SSIM", "leak", "usage"]
-    figures = {"mean of the layers": 3, "colour": 2, "conv5_1": 2}
+    names = [*layers, "mean of the layers", "color", "SSIM", "leak", "usage"]
+    figures = {"mean of the layers": 3, "color": 2, "conv5_1": 2}
     for row, name in zip(rows, names, strict=True):
         to_content = {"SSIM": "1.0000", "leak": "1.0000"}.get(name, "0.0000")
         first, *others = row.split(name)[1].split()

@@ -11,6 +11,7 @@ from PIL import Image
 from styleforge.cli import sheet_run
 from styleforge.images.contact_sheet import GAP, TEXT
 from styleforge.jobs import sheet as sheet_job
+from styleforge.jobs import transfer as transfer_job
 from styleforge.jobs.recipe import load_recipe
 from styleforge.jobs.sheet import paintings, unique
 from styleforge.presets.transfer import shipped_presets
@@ -163,7 +164,7 @@ def test_a_picture_made_otherwise_is_overwritten_with_force_only(
 def test_a_stopped_sheet_keeps_what_is_done_and_goes_on(
     sheet: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    ensure = sheet_run.ensure_memory
+    ensure = transfer_job.ensure_memory
     calls = iter(range(9))
 
     def stop_at_the_third(*arguments: Any, **options: Any) -> None:
@@ -172,7 +173,7 @@ def test_a_stopped_sheet_keeps_what_is_done_and_goes_on(
             os.kill(os.getpid(), number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sheet_run, "ensure_memory", stop_at_the_third)
+        patch.setattr(transfer_job, "ensure_memory", stop_at_the_third)
         done = sheet()
     assert done.code == 130
     assert done.err.splitlines()[2:] == [

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from styleforge.cli.signals import StopRequest, interruptible
+from styleforge.core.signals import StopRequest, interruptible
 
 BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 

@@ -339,8 +339,11 @@ def test_names_that_are_unknown(home: Path, command: Command) -> None:
         (("--strength", "1.5"), "--strength is from 0 to 1 (not 1.5)"),
         (("--strength", "-0.1"), "--strength is from 0 to 1 (not -0.1)"),
         (("--strength", "nan"), "--strength is from 0 to 1 (not nan)"),
-        (("--colors", "photo"), "--colors is style or keep (not 'photo')"),
-        (("-s", "-1"), "--size is from 0 to 32768 (not -1)"),
+        (("--colors", "photo"), "--colors is style, content, luminance, keep (not 'photo')"),
+        (
+            ("-s", "-1"),
+            "Invalid value for '-s' / '--size': Input should be greater than or equal to 0",
+        ),
         (("-s", "32769"), "--size is from 0 to 32768 (not 32769)"),
         (("--depth", "12"), "--depth is 8 or 16 (not 12)"),
         (("--memory", "8"), "--memory is a size such as 8GiB or 500MiB (not '8')"),
@@ -385,7 +388,7 @@ def test_it_overwrites_with_force(stylize: Command) -> None:
 def test_a_texture_model_is_refused(folder: Path, stylize: Command) -> None:
     write_model(folder / MODEL, TINY_TEXTURE, styles=("oak",))
     done = stylize()
-    assert done.err == ("Error: m makes textures: use styleforge texture --model m.safetensors\n")
+    assert done.err == ("Error: m makes textures: use texture with --model m.safetensors\n")
     assert done.code == 2
 
 

@@ -109,7 +109,7 @@ def test_a_model_that_stylizes_is_refused(
     else:
         write_model(folder / "m.safetensors", settings, styles=("oak",))
     done = command("texture", "-m", "m.safetensors")
-    assert done.err == ("Error: m stylizes photos: use styleforge stylize --model m.safetensors\n")
+    assert done.err == ("Error: m stylizes photos: use stylize with --model m.safetensors\n")
     assert done.code == 2
 
 
@@ -217,7 +217,7 @@ def test_an_interruption_saves_the_texture_so_far(
     def interrupted(*_: object, **__: object) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr("styleforge.jobs.synthesis.tqdm.set_postfix_str", interrupted)
+    monkeypatch.setattr("styleforge.cli.progress.tqdm.set_postfix_str", interrupted)
     done = command(*SYNTHESIS, "-s", "48x32", "-o", "out.png")
     assert done.code == 130
     assert done.err.startswith("Interrupted: saved what there is as out.png (48 x 32) in ")

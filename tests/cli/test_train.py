@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from styleforge.cli import train_run
 from styleforge.images.load import load_image
 from styleforge.networks.models import load_info, load_model
 from styleforge.presets.networks import TextureSettings
 from styleforge.presets.training import load_training_preset, training_presets
 from styleforge.presets.transfer import TrainingStatisticName
-from styleforge.training import job as training_job
 from styleforge.training.folder import FORMAT, TrainingFolder
 from styleforge.training.job import TrainingRequest, _Record
 from styleforge.training.trainer import Trainer
@@ -472,7 +472,7 @@ def test_dry_run_refuses_what_the_training_would_refuse(train: Command) -> None:
 def requests(monkeypatch: pytest.MonkeyPatch) -> list[TrainingRequest]:
     """The trainings that would have run."""
     caught: list[TrainingRequest] = []
-    monkeypatch.setattr(training_job, "run", lambda request, **_: caught.append(request))
+    monkeypatch.setattr(train_run, "run", lambda request, **_: caught.append(request))
     return caught
 
 

@@ -24,8 +24,10 @@ from styleforge.cli.transfer_run import _Bar
 from styleforge.core.errors import UsageError
 from styleforge.images.load import load_image
 from styleforge.images.save import read_recipe
-from styleforge.jobs.recipe import Input, Recipe, load_recipe
-from styleforge.jobs.transfer import Job, StyleArgument
+from styleforge.jobs.recipe import Input, TransferRecipe, load_recipe
+from styleforge.jobs.spelling import painting
+from styleforge.jobs.styles import Painting
+from styleforge.jobs.transfer import TransferJob
 from styleforge.transfer.run import Progress
 from tests.cli.conftest import Command
 from tests.pictures import (
@@ -158,7 +160,7 @@ def test_a_bar_with_loss_and_time_left_on_a_terminal(
         def __init__(self, **options: Any) -> None:
             super().__init__(mininterval=0, **options)
 
-    monkeypatch.setattr(run_module, "tqdm", EagerBar)
+    monkeypatch.setattr("styleforge.cli.progress.tqdm", EagerBar)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     done = transfer("-o", "out.png")
     assert "%|" in done.err
@@ -318,10 +320,10 @@ def test_an_initial_image_from_a_file(folder: Path, transfer: Command) -> None:
 
 
 @pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[TransferJob]:
     """The jobs that would have run."""
-    caught: list[Job] = []
-    monkeypatch.setattr(run_module, "run", lambda job, **_: caught.append(job))
+    caught: list[TransferJob] = []
+    monkeypatch.setattr(run_module, "run", lambda job, _: caught.append(job))
     return caught
 
 
@@ -344,7 +346,7 @@ SETTINGS: list[tuple[str, str, str, Any]] = [
 ]
 
 
-def setting(job: Job, key: str) -> Any:
+def setting(job: TransferJob, key: str) -> Any:
     value: Any = job.request.preset
     for part in key.split("."):
         value = getattr(value, part)
@@ -354,7 +356,7 @@ def setting(job: Job, key: str) -> Any:
 @pytest.mark.parametrize(("option", "variable", "key", "value"), SETTINGS)
 def test_a_setting_by_option_and_by_environment(
     transfer: Command,
-    jobs: list[Job],
+    jobs: list[TransferJob],
     monkeypatch: pytest.MonkeyPatch,
     option: str,
     variable: str,
@@ -371,7 +373,7 @@ def test_a_setting_by_option_and_by_environment(
 
 
 def test_option_over_environment_over_preset_over_default(
-    folder: Path, command: Command, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+    folder: Path, command: Command, jobs: list[TransferJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = ("transfer", "c.png", "s.png", "-o", "a.png")
     monkeypatch.setenv("STYLEFORGE_PRESET", "p.yaml")
@@ -386,14 +388,14 @@ def test_option_over_environment_over_preset_over_default(
     assert [job.request.preset_name for job in jobs] == ["p.yaml"] * 3 + ["q.yaml"]
 
 
-def test_the_default_preset_is_painterly(command: Command, jobs: list[Job]) -> None:
+def test_the_default_preset_is_painterly(command: Command, jobs: list[TransferJob]) -> None:
     command("transfer", "c.png", "s.png", "-o", "a.png")
     assert jobs[0].request.preset_name == "painterly"
     assert jobs[0].size == (512, 427)
 
 
 def test_precision_and_memory_by_option_and_by_environment(
-    transfer: Command, jobs: list[Job], monkeypatch: pytest.MonkeyPatch
+    transfer: Command, jobs: list[TransferJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     transfer("-d", "cpu")
     transfer("-d", "cpu", "--precision", "float32", "--memory", "2GiB")
@@ -404,7 +406,9 @@ def test_precision_and_memory_by_option_and_by_environment(
     assert (usual.precision, usual.memory) == ("auto", None)
     assert by_option == by_environment
     assert (by_option.precision, by_option.memory) == ("float32", 2**31)
-    assert [job.precision for job in jobs] == ["float32"] * 3, "on a CPU there is no other"
+    assert [job.style.style.precision for job in jobs] == ["float32"] * 3, (
+        "on a CPU there is no other"
+    )
 
 
 @pytest.mark.parametrize(
@@ -420,7 +424,7 @@ def test_a_precision_that_a_cpu_has_not(transfer: Command, precision: str, messa
     assert (done.code, done.err) == (2, f"Error: {message}\n")
 
 
-def test_layers_replace_the_presets(transfer: Command, jobs: list[Job]) -> None:
+def test_layers_replace_the_presets(transfer: Command, jobs: list[TransferJob]) -> None:
     transfer(
         *("--content-layer", "relu3_1"),
         *("--style-layer", "conv1_1=0.5", "--style-layer", "pool2=1e-1"),
@@ -467,21 +471,21 @@ def test_several_styles_with_weights_and_a_name_with_a_colon(
 @pytest.mark.usefixtures("folder")
 def test_a_style_argument(text: str, path: str, weight: float) -> None:
     Path("there:5").write_bytes(b"")
-    assert StyleArgument.parse(text) == StyleArgument(Path(path), weight)
+    assert painting(text) == Painting(Path(path), weight)
 
 
 @pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf"])
 def test_a_style_argument_with_a_weight_that_is_none(weight: str) -> None:
     with pytest.raises(UsageError) as caught:
-        StyleArgument.parse(f"a.jpg:{weight}")
+        painting(f"a.jpg:{weight}")
     assert str(caught.value) == (
         f"a.jpg:{weight}: the weight of a style must be positive (not {weight})"
     )
 
 
 def test_a_style_argument_with_layers() -> None:
-    expected = StyleArgument(Path("a.jpg"), 0.3, ("conv1_1", "pool2"))
-    assert StyleArgument.parse("a.jpg:0.3@conv1_1+pool2") == expected
+    expected = Painting(Path("a.jpg"), 0.3, ("conv1_1", "pool2"))
+    assert painting("a.jpg:0.3@conv1_1+pool2") == expected
 
 
 def test_styles_for_different_layers(folder: Path, command: Command) -> None:
@@ -493,7 +497,7 @@ def test_styles_for_different_layers(folder: Path, command: Command) -> None:
     )
     assert (done.code, done.text) == (0, "")
     recipe = load_recipe(Path("out.png"))
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, TransferRecipe)
     assert [(style.weight, style.layers) for style in recipe.styles] == [
         (2.0, ["conv2_1"]),
         (1.0, ["conv1_1"]),
@@ -516,7 +520,7 @@ def test_a_mask_leaves_the_photo_where_it_is_black(folder: Path, transfer: Comma
     assert np.array_equal(found[:, 24:], photo[:, 24:])
     assert not np.array_equal(found[:, :24], photo[:, :24])
     recipe = load_recipe(Path("out.png"))
-    assert isinstance(recipe, Recipe)
+    assert isinstance(recipe, TransferRecipe)
     assert recipe.masks == [Input(left, load_image(left).sha256)]
     assert transfer("--mask", left, "-o", left, "-f").code == 2, "an input is never replaced"
 
@@ -546,7 +550,7 @@ def test_a_style_mask_changes_what_is_taken(transfer: Command, way: tuple[str, .
         assert transfer("--style-mask", mask, *way, "-o", "out.png", "-f").code == 0
         pictures.append(np.asarray(Image.open("out.png")))
         recipe = load_recipe(Path("out.png"))
-        assert isinstance(recipe, Recipe)
+        assert isinstance(recipe, TransferRecipe)
         assert recipe.style_masks == [Input(mask, load_image(mask).sha256)]
     assert not np.array_equal(*pictures)
 
@@ -617,7 +621,7 @@ def test_an_interruption_before_the_first_step_leaves_nothing(
         raise KeyboardInterrupt
 
     before = names(folder)
-    monkeypatch.setattr(Job, "start", interrupted)
+    monkeypatch.setattr(TransferJob, "start", interrupted)
     assert transfer("-o", "out.png").code == 130
     assert names(folder) == before
 

@@ -57,7 +57,7 @@ def test_unknown_device(name: str) -> None:
 def test_device_that_is_not_here(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         pick_device(name)
-    assert str(caught.value) == f"device {name} is not available here; use --device cpu"
+    assert str(caught.value) == f"device {name} is not available here; use `device` cpu"
 
 
 def test_gpu_beyond_the_last(machine: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def test_precision(name: str, device: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("bf16", "--precision bf16 needs a CUDA GPU; use --precision float32"),
+        ("bf16", "`precision` bf16 needs a CUDA GPU; use `precision` float32"),
         ("half", "unknown precision 'half'; use auto, float32, tf32, bf16"),
     ],
 )
@@ -127,7 +127,7 @@ OUT_OF_MEMORY = {
 def test_out_of_memory_names_a_smaller_size(error: Exception) -> None:
     with pytest.raises(OutOfMemoryError) as caught, out_of_memory_as_error((2000, 3000)):
         raise error
-    assert str(caught.value) == "out of memory at 2000 x 3000 pixels; try --size 1500"
+    assert str(caught.value) == "out of memory at 2000 x 3000 pixels; try `size` 1500"
 
 
 def test_real_allocation_failure_is_recognised() -> None:

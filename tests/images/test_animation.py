@@ -92,6 +92,6 @@ def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
     there = tmp_path / "out.gif"
     there.write_bytes(b"mine")
-    assert mistake(there) == f"{there} exists; use --force to overwrite it"
+    assert mistake(there) == f"{there} exists; use `force` to overwrite it"
     check_animation(there, inputs=[], force=True)
     assert mistake(tmp_path / "no" / "out.gif") == f"no such folder: {tmp_path / 'no'}"

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from styleforge.core.errors import UsageError
-from styleforge.images.load import fit_size, load_image, resize
+from styleforge.images.geometry import fit_size, resize
+from styleforge.images.load import load_image
 from tests.pictures import (
     COPYRIGHT,
     DATE_TIME_ORIGINAL,

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleforge.images.load import load_image, resize
+from styleforge.images.geometry import resize
+from styleforge.images.load import load_image
 from styleforge.images.motion import carried, motion, moved
 from tests.conftest import CHELSEA
 

@@ -319,7 +319,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("a.jpg", {"depth": 16}, "a.jpg: 16 bits need a .png or .tif file"),
         ("a.webp", {"depth": 16}, "a.webp: 16 bits need a .png or .tif file"),
         ("folder.png", {}, "folder.png is a directory; name a file"),
-        ("there.png", {}, "there.png exists; use --force to overwrite it"),
+        ("there.png", {}, "there.png exists; use `force` to overwrite it"),
         ("in.png", {"force": True}, "in.png is one of the inputs; choose another output"),
         ("link.png", {"force": True}, "link.png is one of the inputs; choose another output"),
         ("no/a.png", {}, "no such folder: no"),

@@ -9,19 +9,13 @@ import torch
 
 from styleforge.core.errors import OutOfMemoryError, UsageError
 from styleforge.images.colors import keep_colors
-from styleforge.images.load import Picture, load_image, resize
+from styleforge.images.geometry import resize
+from styleforge.images.load import Picture, load_image
 from styleforge.images.motion import carried
 from styleforge.jobs import painters as painters_module
-from styleforge.jobs.painters import (
-    Frame,
-    NetworkPainter,
-    OptimizedStyle,
-    TrainedStyle,
-    TransferPainter,
-    following,
-    stylizing_model,
-)
+from styleforge.jobs.painters import Frame, NetworkPainter, TransferPainter, following
 from styleforge.jobs.recipe import Before, Input, StylizeRecipe, versions
+from styleforge.jobs.styles import OptimizedStyle, Painting, TrainedStyle, stylizing_model
 from styleforge.networks.apply import stylize
 from styleforge.networks.models import load_model
 from styleforge.presets.networks import TextureSettings
@@ -59,7 +53,7 @@ def network(trained: TrainedStyle) -> NetworkPainter:
 @pytest.fixture
 def optimized(tmp_path: Path) -> OptimizedStyle:
     noise(36, 40, seed=99).save(tmp_path / "s.png")
-    return OptimizedStyle("s", [(tmp_path / "s.png", 1.0)], "p.yaml", PRESET)
+    return OptimizedStyle("s", [Painting(tmp_path / "s.png")], "p.yaml", PRESET)
 
 
 @pytest.fixture
@@ -134,7 +128,7 @@ def test_a_network_out_of_memory_says_so(
     monkeypatch.setattr(painters_module, "Stylizer", failing)
     with pytest.raises(OutOfMemoryError) as caught:
         network.paint(photo)
-    assert str(caught.value) == "out of memory at 40 x 36 pixels; try --size 20"
+    assert str(caught.value) == "out of memory at 40 x 36 pixels; try `size` 20"
 
 
 def test_the_time_of_a_network_goes_with_the_pixels(
@@ -200,7 +194,7 @@ def test_a_transfers_recipe(
 ) -> None:
     content = Input.of(photo)
     recipe = transfer.recipe(content)
-    painting = load_image(optimized.images[0][0])
+    painting = load_image(optimized.paintings[0].path)
     assert (recipe.content, recipe.init, recipe.preset) == (content, None, "p.yaml")
     assert recipe.settings == PRESET.model_dump()
     assert recipe.styles == [Input.of(painting, 1.0)]
@@ -227,7 +221,7 @@ def test_the_next_painting_of_a_batch_shares_the_network(
 ) -> None:
     path = tmp_path / "next.png"
     noise(48, 40, seed=9).save(path)
-    following_style = replace(optimized, images=[(path, 1.0)])
+    following_style = replace(optimized, paintings=[Painting(path)])
     first = optimized.painter(CPU, MEMORY)
     shared = following_style.painter(CPU, MEMORY, first)
     alone = following_style.painter(CPU, MEMORY)
@@ -273,7 +267,7 @@ def test_styles_can_be_sent_to_other_processes(
 ) -> None:
     assert pickle.loads(pickle.dumps([trained, optimized])) == [trained, optimized]
     assert trained.inputs == [trained.model]
-    assert optimized.inputs == [path for path, _ in optimized.images]
+    assert optimized.inputs == [painting.path for painting in optimized.paintings]
 
 
 def test_a_trained_style_hands_its_choices_to_its_painter(trained: TrainedStyle) -> None:
@@ -289,7 +283,7 @@ def test_a_texture_network_repaints_photos_only_if_it_was_trained_to(tmp_path: P
     write_model(path, TINY_TEXTURE, styles=("oak",))
     with pytest.raises(UsageError) as caught:
         stylizing_model(path)
-    assert str(caught.value) == (f"oak makes textures: use styleforge texture --model {path}")
+    assert str(caught.value) == (f"oak makes textures: use texture with `model` {path}")
     with_content = TextureSettings(scales=3, width=2, content=True, normalization="instance")
     write_model(path, with_content, styles=("oak",))
     assert stylizing_model(path).style_names == ["oak"]

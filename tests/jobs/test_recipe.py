@@ -16,9 +16,9 @@ from styleforge.jobs.recipe import (
     FORMAT,
     AnyRecipe,
     Input,
-    Recipe,
     StylizeRecipe,
     SynthesisRecipe,
+    TransferRecipe,
     load_recipe,
     parse_recipe,
     versions,
@@ -26,7 +26,7 @@ from styleforge.jobs.recipe import (
 from styleforge.presets.transfer import Preset
 from tests.pictures import noise
 
-RECIPE = Recipe(
+RECIPE = TransferRecipe(
     preset="painterly",
     settings=Preset().model_dump(),
     content=Input("photos/Zoë.jpg", "c0"),
@@ -106,7 +106,7 @@ def test_a_recipe_from_before_there_were_masks_and_layers() -> None:
     for style in fields["styles"]:
         del style["layers"]
     found = parse_recipe(json.dumps({"styleforge": fields}), HERE)
-    assert isinstance(found, Recipe)
+    assert isinstance(found, TransferRecipe)
     assert found.masks == []
     assert [style.layers for style in found.styles] == [[], []]
 

@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from styleforge.core.errors import ModelError, UsageError
 from styleforge.core.files import file_sha256
-from styleforge.images.load import load_image, resize
+from styleforge.images.geometry import resize
+from styleforge.images.load import load_image
 from styleforge.networks import models as models_module
 from styleforge.networks.models import (
     FORMAT,
@@ -321,7 +322,7 @@ def test_where_a_model_can_be_written(tmp_path: Path, path: Path) -> None:
 WRONG_OUTPUTS = {
     "a.pth": "{path}: a model's name must end in .safetensors",
     "nowhere/a.safetensors": "no such folder: {path.parent}",
-    "small.safetensors": "{path} exists; use --force to overwrite it",
+    "small.safetensors": "{path} exists; use `force` to overwrite it",
 }
 
 
@@ -418,7 +419,7 @@ def test_the_default_model_is_the_one_that_ships(shipped: Path, user: Path) -> N
 def test_no_default_model() -> None:
     with pytest.raises(ModelError) as caught:
         default_model()
-    assert str(caught.value) == ("no model ships with this installation; name one with --model")
+    assert str(caught.value) == ("no model ships with this installation; name one with `model`")
 
 
 def test_a_widened_model_keeps_its_old_styles_bit_for_bit(path: Path) -> None:

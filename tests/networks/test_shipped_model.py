@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleforge.images.load import fit_size, load_image, resize
+from styleforge.images.geometry import fit_size, resize
+from styleforge.images.load import load_image
 from styleforge.networks.apply import stylize
 from styleforge.networks.models import Model, default_model, load_model
 from tests.conftest import SAMPLES

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from styleforge.images.load import MIN_SIDE, resize
+from styleforge.images.geometry import resize
+from styleforge.images.load import MIN_SIDE
 from styleforge.optimize.scales import Scale, plan_scales, refine
 
 SIDES = st.integers(MIN_SIDE, 3000)

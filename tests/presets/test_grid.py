@@ -50,23 +50,23 @@ def test_a_variation_overrides_the_preset() -> None:
     [
         (
             ["betta=1"],
-            "--set betta: unknown setting (did you mean beta?); "
+            "`set` betta: unknown setting (did you mean beta?); "
             "styleforge presets show painterly prints them all",
         ),
         (
             ["style.betta=1"],
-            "--set style.betta: unknown setting (did you mean style.beta?); "
+            "`set` style.betta: unknown setting (did you mean style.beta?); "
             "styleforge presets show painterly prints them all",
         ),
         (
             ["=1"],
-            "--set : unknown setting; styleforge presets show painterly prints them all",
+            "`set` : unknown setting; styleforge presets show painterly prints them all",
         ),
-        (["steps=1"], "--set steps: say which, optimizer.steps or scales.steps"),
-        (["beta"], "--set beta: name one or more values, as in beta=1,2"),
-        (["beta="], "--set beta=: name one or more values, as in beta=1,2"),
-        (["beta=1,,2"], "--set beta=1,,2: '1,,2' is not a list of values"),
-        (["beta=1", "style.beta=2"], "--set names style.beta twice; give all its values at once"),
+        (["steps=1"], "`set` steps: say which, optimizer.steps or scales.steps"),
+        (["beta"], "`set` beta: name one or more values, as in beta=1,2"),
+        (["beta="], "`set` beta=: name one or more values, as in beta=1,2"),
+        (["beta=1,,2"], "`set` beta=1,,2: '1,,2' is not a list of values"),
+        (["beta=1", "style.beta=2"], "`set` names style.beta twice; give all its values at once"),
     ],
 )
 def test_mistakes_are_named(texts: list[str], message: str) -> None:

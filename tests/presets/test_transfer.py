@@ -157,8 +157,8 @@ def test_an_exponent_without_a_dot_is_a_number() -> None:
             "'sliced-wasserstein' (not 'median')",
         ),
         (
-            "colors: keep",
-            "colors: input should be 'style', 'content' or 'luminance' (not 'keep')",
+            "colors: both",
+            "colors: input should be 'style', 'content', 'luminance' or 'keep' (not 'both')",
         ),
         (
             "neighbors: {wieght: 1}",

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleforge.images.load import resize
+from styleforge.images.geometry import resize
 from styleforge.optimize.scales import Scale
 from styleforge.synthesis.dream import CHROMA, Dream, Target, muted, octaves
 from styleforge.synthesis.run import white_noise

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleforge.images.load import resize
+from styleforge.images.geometry import resize
 from styleforge.losses.objective import content_loss, gram_matrix, style_loss
 from styleforge.optimize.scales import Scale
 from styleforge.synthesis.reconstruction import (

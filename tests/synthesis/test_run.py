@@ -68,5 +68,5 @@ def test_out_of_memory_is_an_error_of_its_own() -> None:
     def failing(_: Tensor) -> Loss:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(OutOfMemoryError, match="out of memory at 16 x 8 pixels; try --size 8"):
+    with pytest.raises(OutOfMemoryError, match="out of memory at 16 x 8 pixels; try `size` 8"):
         list(Synthesis(lambda _: failing, [Scale((16, 8), 1)]))

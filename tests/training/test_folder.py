@@ -101,7 +101,7 @@ def test_a_damaged_checkpoint(folder: TrainingFolder, content: bytes) -> None:
     folder.checkpoint.write_bytes(content)
     with pytest.raises(UsageError) as caught:
         folder.load_checkpoint()
-    assert str(caught.value) == f"{folder.checkpoint} is damaged; start anew with --force"
+    assert str(caught.value) == f"{folder.checkpoint} is damaged; start anew with `force`"
 
 
 def test_a_checkpoint_of_a_newer_version(folder: TrainingFolder) -> None:
@@ -117,7 +117,7 @@ def test_a_checkpoint_of_an_older_version(folder: TrainingFolder) -> None:
         folder.load_checkpoint()
     assert (
         str(caught.value)
-        == f"{folder.checkpoint} was made by an older styleforge; start anew with --force"
+        == f"{folder.checkpoint} was made by an older styleforge; start anew with `force`"
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleforge.images.load import fit_size, resize
+from styleforge.images.geometry import fit_size, resize
 from styleforge.losses.objective import Loss, Objective, gram_matrix, style_loss
 from styleforge.losses.statistics import statistic_named
 from styleforge.presets.training import TrainingPreset, TrainingStyle

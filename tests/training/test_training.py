@@ -17,7 +17,7 @@ from torch import Tensor
 
 from styleforge.core.errors import UsageError
 from styleforge.images.contact_sheet import GAP, TEXT
-from styleforge.images.load import resize
+from styleforge.images.geometry import resize
 from styleforge.losses.objective import Loss
 from styleforge.presets.training import TrainingPreset, load_training_preset
 from styleforge.training import job as training_job
@@ -163,7 +163,7 @@ def test_another_training_is_not_gone_on_with(
         other.load_state(state)
     assert str(caught.value) == (
         f"the checkpoint was made with other {named}; resume with the same, or start anew with "
-        "--force"
+        "`force`"
     )
     assert_same(weights_of(other.trainer.generator), before)
 
@@ -383,12 +383,12 @@ def test_a_process_that_is_stopped_is_resumed_to_the_same_weights(
     assert 12 <= step < RUN.training.steps
     assert ("Interrupted at step" in err) == (number == signal.SIGINT)
     if number == signal.SIGINT:
-        assert err.splitlines()[-1] == f"Interrupted at step {step}: --resume goes on from there"
+        assert err.splitlines()[-1] == f"Interrupted at step {step}: `resume` goes on from there"
     assert not (tmp_path / "stopped.safetensors").exists()
 
     resumed = request(tmp_path, "stopped.safetensors", resume=True)
-    training_job.run(resumed, quiet=True, as_json=False)
-    training_job.run(request(tmp_path, "whole.safetensors"), quiet=True, as_json=False)
+    training_job.run(resumed)
+    training_job.run(request(tmp_path, "whole.safetensors"))
     assert_same(*(load_file(tmp_path / f"{name}.safetensors") for name in ("stopped", "whole")))
     assert history(tmp_path, "stopped") == history(tmp_path, "whole")
     assert [record["step"] for record in history(tmp_path, "whole")] == [6, 12, 18, 24, 30, 36]

@@ -107,7 +107,7 @@ def test_run_that_does_not_fit_in_tiles_names_a_size_that_does(network: VGG19) -
     free = 2**30 + peak_memory(network, 0, device=CPU)
     with pytest.raises(OutOfMemoryError) as caught:
         ensure_memory(free, network, (24000, 18000), device=CPU)
-    message, size = str(caught.value).split("; try --size ")
+    message, size = str(caught.value).split("; try `size` ")
     assert message.startswith("24000 x 18000 pixels need about ")
     assert message.endswith(f" GiB of memory and {free / 2**30:.1f} GiB are there")
     assert 256 < int(size) < 24000

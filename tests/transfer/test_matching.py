@@ -11,7 +11,7 @@ from torch import Tensor
 
 from styleforge.core.layers import stride
 from styleforge.core.settings import validate
-from styleforge.images.load import resize
+from styleforge.images.geometry import resize
 from styleforge.losses.neighbors import nearest, rows_of, variance
 from styleforge.losses.objective import NeighborTarget
 from styleforge.losses.tiles import Tiling

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleforge.images.colors import luminance
-from styleforge.images.load import resize
+from styleforge.images.geometry import resize
 from styleforge.losses import neighbors
 from styleforge.losses.neighbors import Matches
 from styleforge.transfer.patches import (

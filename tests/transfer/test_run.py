@@ -12,7 +12,8 @@ from torch import Tensor
 
 from styleforge.core.errors import OutOfMemoryError, UsageError
 from styleforge.core.settings import validate
-from styleforge.images.load import MIN_SIDE, resize
+from styleforge.images.geometry import resize
+from styleforge.images.load import MIN_SIDE
 from styleforge.losses.objective import Objective, gram_matrix
 from styleforge.optimize.minimize import Iterate, minimize
 from styleforge.optimize.scales import Stage
@@ -323,7 +324,7 @@ def test_out_of_memory_in_the_smallest_tiles_is_an_error(
 
     monkeypatch.setattr(transfer, "minimize", short_of_memory)
     run = style_transfer(photo, [(painting, 1.0)], shallow(), weights=weights, memory=2**40)
-    with pytest.raises(OutOfMemoryError, match="try --size"):
+    with pytest.raises(OutOfMemoryError, match="try `size`"):
         list(run)
 
 
@@ -418,7 +419,7 @@ def test_sliced_wasserstein_is_refused_in_tiles(
         next(iter(studio.transfer(photo)))
     assert str(caught.value) == (
         "48 x 32 pixels do not fit into the memory at once, and sliced-wasserstein cannot be "
-        "evaluated in tiles; use a smaller --size or another --statistic"
+        "evaluated in tiles; use a smaller `size` or another `statistic`"
     )
 
 

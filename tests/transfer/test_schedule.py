@@ -41,7 +41,7 @@ def test_image_too_flat_for_the_size(
         plan(content_size, preset(size=size))
     assert str(caught.value) == (
         f"the content image is {content_size[0]} x {content_size[1]} pixels: at size {size} its "
-        f"shorter side would have {shorter}; use --size {needed} or more"
+        f"shorter side would have {shorter}; use `size` {needed} or more"
     )
     assert min(plan(content_size, preset(size=needed))[-1].size) == MIN_SIDE
 

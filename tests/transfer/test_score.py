@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from styleforge.core.errors import UsageError
-from styleforge.images.load import fit_size, resize
+from styleforge.images.geometry import fit_size, resize
 from styleforge.losses.objective import gram_matrix
 from styleforge.presets.transfer import load_preset
 from styleforge.transfer.patches import PATCH_LAYERS

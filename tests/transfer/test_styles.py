@@ -9,7 +9,7 @@ from torch import Tensor
 from styleforge.core.errors import UsageError
 from styleforge.core.settings import validate
 from styleforge.images.colors import colors, luminance
-from styleforge.images.load import resize
+from styleforge.images.geometry import resize
 from styleforge.losses.objective import GRAM, gram_matrix
 from styleforge.presets.transfer import Preset
 from styleforge.transfer.loss_network import loss_network
@@ -58,12 +58,12 @@ def test_styles_by_layer(chosen: list[list[str]], expected: list[list[int]]) -> 
         (
             [["conv5_1"], []],
             "conv5_1 is not one of the style layers, conv1_1, conv2_1; "
-            "choose them with --style-layer",
+            "choose them with `style_layer`",
         ),
         (
             [["conv1_1"], ["relu1_1"]],
             "no style names the style layer conv2_1: give it to one, as in a.jpg@conv2_1, "
-            "or choose other layers with --style-layer",
+            "or choose other layers with `style_layer`",
         ),
     ],
 )

@@ -157,7 +157,7 @@ def test_missing_original_file_or_package(tmp_path: Path, monkeypatch: pytest.Mo
 def test_missing_path(tmp_path: Path) -> None:
     path = tmp_path / "vgg.pth"
     assert error_of(path) == (
-        f"no weights file {path}; --weights takes auto, original, torchvision or a file"
+        f"no weights file {path}; `weights` takes auto, original, torchvision or a file"
     )
 
 
@@ -265,7 +265,7 @@ def test_torchvision_download_with_the_wrong_hash(
     assert error_of("torchvision") == (
         f"torchvision's VGG-19 weights could not be had from {url} (invalid hash value "
         f'(expected "00000000", got "{file_sha256(pth)}")); '
-        f"put the file at {hub / remote.name}, or use --weights original"
+        f"put the file at {hub / remote.name}, or use `weights` original"
     )
     assert list(hub.iterdir()) == []
 
@@ -277,7 +277,7 @@ def test_torchvision_without_network(
     message = error_of("torchvision")
     assert message.startswith(f"torchvision's VGG-19 weights could not be had from {url} (")
     assert message.endswith(
-        f"; put the file at {hub / 'vgg19-00000000.pth'}, or use --weights original"
+        f"; put the file at {hub / 'vgg19-00000000.pth'}, or use `weights` original"
     )
 
 
@@ -290,5 +290,5 @@ def test_damaged_torchvision_file_in_the_cache(
     path.write_bytes(content)
     assert error_of("torchvision") == (
         f"{path} is damaged (its SHA-256 does not start with 00000000); "
-        "delete it, so that it is downloaded again, or use --weights original"
+        "delete it, so that it is downloaded again, or use `weights` original"
     )

@@ -1,0 +1,31 @@
+"""What the screen shows while something runs: bars and lines, all in one form."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+from tqdm import tqdm
+
+_OF_WORK = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
+
+
+def bar(total: int, *, quiet: bool, initial: int = 0, unit: str = "") -> tqdm[NoReturn]:
+    """A bar on stderr where that is a terminal; without a unit it counts pixels evaluated.
+
+    Pixels, so that the time left is right at every scale.
+    """
+    return tqdm(
+        total=total,
+        initial=initial,
+        unit=unit,
+        bar_format=None if unit else _OF_WORK,
+        disable=quiet or not sys.stderr.isatty(),
+        file=sys.stderr,
+        leave=False,
+    )
+
+
+def say(line: str) -> None:
+    """A line on stderr, above the bar if there is one."""
+    tqdm.write(line, file=sys.stderr)

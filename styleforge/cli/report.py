@@ -1,0 +1,70 @@
+"""The last word of a command: the picture's place, its size, and how long it took."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from styleforge.cli.progress import say
+from styleforge.core.errors import INTERRUPTED, UsageError
+from styleforge.jobs.naming import STDOUT
+
+if TYPE_CHECKING:
+    from styleforge.jobs.result import Result
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How much a command says, and since when it has been running (``time.perf_counter``)."""
+
+    quiet: bool
+    as_json: bool
+    started: float
+    verbose: bool = False
+
+    def check(self, output: str | Path | None) -> None:
+        """Raise :class:`UsageError` where two things want standard output."""
+        if self.as_json and str(output) == STDOUT:
+            raise UsageError("--json and -o - both want standard output; name an output file")
+
+
+def deliver(result: Result, output: Path | None) -> None:
+    """Save the picture, or write it to standard output."""
+    if output is not None:
+        result.save(output)
+        return
+    sys.stdout.buffer.write(result.png())
+    sys.stdout.buffer.flush()
+
+
+def conclude(
+    manner: Manner,
+    report: dict[str, Any],
+    *,
+    seconds: float,
+    details: str = "",
+    finished: bool = True,
+) -> None:
+    """Print the report as JSON or in words; exits with 130 after an interruption.
+
+    ``report`` has an output, a width and a height.
+    """
+    if manner.as_json:
+        print(json.dumps(report))
+    if not manner.quiet:
+        verb = "Saved" if finished else "Interrupted: saved what there is as"
+        size = f"{report['width']} x {report['height']}"
+        say(f"{verb} {report['output']} ({size}) in {_seconds(seconds)}")
+        if details:
+            say(details)
+    if not finished:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -1,0 +1,197 @@
+"""From a recipe back to the request that it was made from, and the job that repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from styleforge.core.errors import UsageError
+from styleforge.core.files import file_sha256
+from styleforge.core.settings import validate
+from styleforge.images.load import Picture
+from styleforge.jobs import dream, reconstruct, texture
+from styleforge.jobs.dream import DreamRequest
+from styleforge.jobs.recipe import Input, StylizeRecipe, SynthesisRecipe, TransferRecipe
+from styleforge.jobs.reconstruct import ReconstructRequest
+from styleforge.jobs.styles import Painting
+from styleforge.jobs.stylize import StylizeJob, StylizeRequest
+from styleforge.jobs.synthesis import SynthesisJob
+from styleforge.jobs.texture import TextureRequest
+from styleforge.jobs.transfer import TransferJob, TransferRequest
+from styleforge.presets.transfer import Preset
+
+AnyRequest = TypeVar("AnyRequest")
+
+
+@dataclass(frozen=True)
+class Again:
+    """A picture to be made once more, and where its inputs are now, where that is known.
+
+    Empty ``device``: the one that it was made on.
+    """
+
+    picture: Path
+    output: str
+    content: Path | None = None
+    styles: Sequence[Path] = ()
+    init: Path | None = None
+    init_photo: Path | None = None
+    masks: Sequence[Path] = ()
+    style_masks: Sequence[Path] = ()
+    model: Path | None = None
+    device: str = ""
+    force: bool = False
+
+    def found(self, now: Path | None, before: str, option: str) -> Path:
+        """Raises :class:`UsageError` where an input is in neither place."""
+        path = now or Path(before)
+        if not path.exists():
+            raise UsageError(
+                f"{self.picture} was made from {path}, which is not there; "
+                f"say where it is with `{option}`"
+            )
+        return path
+
+    def all_found(self, now: Sequence[Path], before: Sequence[Input], option: str) -> list[Path]:
+        """Raises :class:`UsageError` where one of several inputs is in neither place."""
+        if now and len(now) != len(before):
+            raise UsageError(
+                f"{self.picture} was made with {len(before)} `{option}`, not {len(now)}"
+            )
+        wanted: Sequence[Path | None] = now or [None] * len(before)
+        return [
+            self.found(path, used.path, option) for path, used in zip(wanted, before, strict=True)
+        ]
+
+
+def transfer_again(recipe: TransferRecipe, again: Again) -> TransferJob:
+    """Raises :class:`UsageError` where an input is not there, or another one than it was."""
+    photo = again.found(again.content, recipe.content.path, "content")
+    paths = again.all_found(again.styles, recipe.styles, "style")
+    paintings = [
+        Painting(path, used.weight, tuple(used.layers))
+        for path, used in zip(paths, recipe.styles, strict=True)
+    ]
+    settings = dict(recipe.settings)
+    if recipe.init:
+        settings["init"] = str(again.found(again.init, recipe.init.path, "init"))
+    before = recipe.init_photo
+    request = TransferRequest(
+        photo=photo,
+        paintings=paintings,
+        init_photo=again.found(again.init_photo, before.path, "init_photo") if before else None,
+        preset_name=recipe.preset,
+        preset=validate(Preset, settings, str(again.picture)),
+        masks=again.all_found(again.masks, recipe.masks, "mask"),
+        style_masks=again.all_found(again.style_masks, recipe.style_masks, "style_mask"),
+        output=again.output,
+        device=again.device or recipe.device,
+        precision=recipe.precision,
+        depth=recipe.depth,
+        weights_sha256=recipe.weights.get("sha256", ""),
+        force=again.force,
+    )
+    job = TransferJob.prepare(request)
+    _check_same(
+        job.inputs,
+        [
+            ("content", [recipe.content]),
+            ("style", recipe.styles),
+            ("init", [recipe.init] if recipe.init else []),
+            ("init_photo", [before] if before else []),
+            ("mask", recipe.masks),
+            ("style_mask", recipe.style_masks),
+        ],
+    )
+    return job
+
+
+def stylize_again(recipe: StylizeRecipe, again: Again) -> StylizeJob:
+    """Raises :class:`UsageError` where an input is not there, or another one than it was."""
+    request = StylizeRequest(
+        photo=again.found(again.content, recipe.content.path, "content"),
+        styles=recipe.styles,
+        model=str(again.found(again.model, recipe.model.path, "model")),
+        output=again.output,
+        size=recipe.size,
+        strength=recipe.strength,
+        colors=recipe.colors,
+        masks=again.all_found(again.masks, recipe.masks, "mask"),
+        seed=recipe.seed,
+        device=again.device or recipe.device,
+        depth=recipe.depth,
+        force=again.force,
+        model_sha256=recipe.model.sha256,
+    )
+    job = StylizeJob.prepare(request)
+    _check_same(job.inputs, [("content", [recipe.content]), ("mask", recipe.masks)])
+    return job
+
+
+def synthesis_again(recipe: SynthesisRecipe, again: Again) -> SynthesisJob:
+    """Raises :class:`UsageError` where an input is not there, or another one than it was."""
+    prepare: Mapping[str, Callable[[dict[str, Any]], SynthesisJob]] = {
+        "texture": lambda fields: texture.prepare(_valid(TextureRequest, fields, again)),
+        "dream": lambda fields: dream.prepare(_valid(DreamRequest, fields, again)),
+        "reconstruct content": partial(_reconstruct, "content", again),
+        "reconstruct style": partial(_reconstruct, "style", again),
+    }
+    if recipe.command not in prepare:
+        raise UsageError(f"{again.picture} was made by a newer styleforge; upgrade to repeat it")
+    fields = {
+        **_same_inputs(recipe, again),
+        **recipe.options,
+        "output": again.output,
+        "device": again.device or recipe.device,
+        "force": again.force,
+    }
+    return prepare[recipe.command](fields)
+
+
+def _reconstruct(of: str, again: Again, fields: dict[str, Any]) -> SynthesisJob:
+    """Recipes name the only layer of a photo, and all of a painting."""
+    layer = fields.pop("layer", None) or []
+    fields["layers"] = [layer] if isinstance(layer, str) else layer
+    return reconstruct.prepare(_valid(ReconstructRequest, {"of": of, **fields}, again))
+
+
+def _valid(kind: type[AnyRequest], fields: dict[str, Any], again: Again) -> AnyRequest:
+    """A request from a recipe's options. Raises :class:`UsageError` for what it cannot have."""
+    try:
+        return TypeAdapter(kind).validate_python(fields)
+    except ValidationError as error:
+        wrong = ", ".join(str(item["loc"][0]) for item in error.errors())
+        raise UsageError(
+            f"{again.picture} holds a recipe whose {wrong} cannot be understood"
+        ) from None
+
+
+def _same_inputs(recipe: SynthesisRecipe, again: Again) -> dict[str, str]:
+    """The request's fields that are files. Raises :class:`UsageError` for other files."""
+    found = {}
+    for name, used in recipe.inputs.items():
+        now, option = (again.model, "model") if name == "model" else (again.content, "content")
+        path = again.found(now, used.path, option)
+        _check_sha256(file_sha256(path), used, path, option)
+        found[name] = str(path)
+    return found
+
+
+def _check_same(used: Sequence[Picture], named: Sequence[tuple[str, Sequence[Input]]]) -> None:
+    """Raise :class:`UsageError` where a file is not a recipe's; those are listed by option."""
+    expected = [(option, one) for option, inputs in named for one in inputs]
+    for picture, (option, one) in zip(used, expected, strict=True):
+        _check_sha256(picture.sha256, one, picture.path, option)
+
+
+def _check_sha256(found: str, expected: Input, path: Path | None, option: str) -> None:
+    if found != expected.sha256:
+        raise UsageError(
+            f"{path} is not the file the picture was made from (its SHA-256 differs); "
+            f"name the right one with `{option}`"
+        )

@@ -1,0 +1,223 @@
+"""What photos are painted in: paintings by a preset, or the styles of a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from styleforge.core.devices import Precision
+from styleforge.core.errors import UsageError, WeightsError
+from styleforge.images.load import Picture, load_image
+from styleforge.images.save import Depth
+from styleforge.jobs.painters import NetworkPainter, Painter, TransferPainter
+from styleforge.jobs.recipe import Input, TransferRecipe, versions
+from styleforge.losses.masks import check_style_masks, mask_of
+from styleforge.networks.models import Model, load_model
+from styleforge.presets.networks import TextureSettings
+from styleforge.presets.transfer import ColorChoice, Preset
+from styleforge.transfer.run import Studio
+from styleforge.transfer.styles import StyleImage, check_layers
+from styleforge.vgg.weights import Weights, load_weights
+
+
+@dataclass(frozen=True)
+class Painting:
+    """A style image's file, and its weight among others; ``layers``: no name means all."""
+
+    path: Path
+    weight: float = 1.0
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OptimizedStyle:
+    """One or more paintings, and the preset to optimise with. Can be pickled.
+
+    ``masks`` say where in the photo each painting goes, ``style_masks`` what of it may be taken:
+    one for each, or none. ``weights_sha256`` is of the weights of VGG-19 that must be used;
+    empty: any.
+    """
+
+    name: str
+    paintings: Sequence[Painting]
+    preset_name: str
+    preset: Preset
+    masks: Sequence[Path] = ()
+    style_masks: Sequence[Path] = ()
+    precision: Precision = "float32"
+    depth: Depth = 8
+    weights_sha256: str = ""
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that make it."""
+        paths = [painting.path for painting in self.paintings]
+        return [*paths, *self.masks, *self.style_masks]
+
+    def load(self) -> LoadedStyle:
+        """With its files in memory. Raises :class:`UsageError`."""
+        pictures = [load_image(painting.path) for painting in self.paintings]
+        masks, style_masks = (
+            [load_image(path, min_side=1) for path in paths]
+            for paths in (self.masks, self.style_masks)
+        )
+        return LoadedStyle(self, pictures, masks, style_masks)
+
+    def painter(
+        self, device: torch.device, memory: int, last: Painter | None = None
+    ) -> TransferPainter:
+        """``last`` is the same batch's last painter; of the same preset, it shares its network."""
+        return self.load().painter(device, memory, last)
+
+
+@dataclass(frozen=True)
+class LoadedStyle:
+    """An :class:`OptimizedStyle` whose files are in memory."""
+
+    style: OptimizedStyle
+    pictures: Sequence[Picture]
+    masks: Sequence[Picture]
+    style_masks: Sequence[Picture]
+
+    def check(self) -> None:
+        """Raise :class:`UsageError` for layers and masks of paintings that do not fit."""
+        preset = self.style.preset
+        check_layers([painting.layers for painting in self.style.paintings], preset)
+        check_style_masks(
+            named_masks(self.style_masks),
+            sizes=[picture.size for picture in self.pictures],
+            statistic=preset.style.statistic,
+        )
+
+    def painter(
+        self,
+        device: torch.device,
+        memory: int,
+        last: Painter | None = None,
+        *,
+        weights: Weights | None = None,
+    ) -> TransferPainter:
+        """Its network loaded, from ``weights`` if they are at hand, or shared with ``last``.
+
+        Raises :class:`WeightsError`.
+        """
+        if isinstance(last, TransferPainter) and last.studio.preset == self.style.preset:
+            studio = last.studio.with_styles(self._images())
+        else:
+            studio = Studio(
+                self._images(),
+                self.style.preset,
+                device=device,
+                weights=weights or self._weights(),
+                memory=memory,
+                precision=self.style.precision,
+            )
+        return TransferPainter(studio, self.template(studio.weights, device), self.masks)
+
+    def template(self, weights: Weights, device: torch.device) -> TransferRecipe:
+        """The recipe of what is painted in this style, but for the photo."""
+        style = self.style
+        return TransferRecipe(
+            preset=style.preset_name,
+            settings=style.preset.model_dump(),
+            content=Input("", ""),
+            styles=[
+                Input.of(picture, painting.weight, painting.layers)
+                for picture, painting in zip(self.pictures, style.paintings, strict=True)
+            ],
+            init=None,
+            weights=weights.origin,
+            device=device.type,
+            depth=style.depth,
+            versions=versions(),
+            masks=[Input.of(mask) for mask in self.masks],
+            style_masks=[Input.of(mask) for mask in self.style_masks],
+            precision=style.precision,
+        )
+
+    def _images(self) -> list[StyleImage]:
+        masks: list[Tensor | None] = [mask_of(mask) for mask in self.style_masks]
+        return [
+            StyleImage(picture.pixels, painting.weight, painting.layers, mask)
+            for picture, painting, mask in zip(
+                self.pictures,
+                self.style.paintings,
+                masks or [None] * len(self.pictures),
+                strict=True,
+            )
+        ]
+
+    def _weights(self) -> Weights:
+        weights = load_weights(self.style.preset.network.weights)
+        if self.style.weights_sha256 not in ("", weights.sha256):
+            raise WeightsError(
+                f"{weights.source}: not the weights that the picture was made with "
+                "(their SHA-256 differs)"
+            )
+        return weights
+
+
+@dataclass(frozen=True)
+class TrainedStyle:
+    """A mixture of the styles that a model file carries. Can be pickled.
+
+    ``masks`` say where each style goes: one for each, or none.
+    """
+
+    name: str
+    model: Path
+    styles: dict[str, float]
+    size_limit: int = 0
+    strength: float = 1.0
+    colors: ColorChoice = "style"
+    masks: Sequence[Path] = ()
+    seed: int = 0
+    depth: Depth = 8
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that make it."""
+        return [self.model, *self.masks]
+
+    def painter(
+        self, device: torch.device, memory: int, last: Painter | None = None
+    ) -> NetworkPainter:
+        """``last`` is the same batch's last painter; of the same file, it shares its model."""
+        return NetworkPainter(
+            model=self._model_like(last),
+            styles=self.styles,
+            device=device,
+            memory=memory,
+            size_limit=self.size_limit,
+            strength=self.strength,
+            colors=self.colors,
+            seed=self.seed,
+            depth=self.depth,
+            masks=[load_image(path, min_side=1) for path in self.masks],
+        )
+
+    def _model_like(self, last: Painter | None) -> Model:
+        if isinstance(last, NetworkPainter) and last.model.path == self.model:
+            return last.model
+        return stylizing_model(self.model)
+
+
+Style = OptimizedStyle | TrainedStyle
+
+
+def stylizing_model(path: Path) -> Model:
+    """A model that repaints photos. Raises :class:`UsageError` for one of textures."""
+    model = load_model(path)
+    settings = model.info.generator
+    if isinstance(settings, TextureSettings) and not settings.content:
+        raise UsageError(f"{model.name} makes textures: use texture with `model` {path}")
+    return model
+
+
+def named_masks(masks: Sequence[Picture]) -> list[tuple[str, Tensor]]:
+    """Masks by the names of their files, for messages."""
+    return [(str(mask.path), mask_of(mask)) for mask in masks]
