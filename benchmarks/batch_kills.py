@@ -13,7 +13,7 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from tests.batch.kills import Found, Workplace, killed
+from tests.batches.kills import Found, Workplace, killed
 
 
 def row(when: str, found: Found) -> str:

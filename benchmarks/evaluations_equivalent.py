@@ -30,7 +30,7 @@ from styleforge.optimize.minimize import minimize
 from styleforge.presets.training import TrainingPreset
 from styleforge.training.objective import BatchObjective
 from styleforge.training.photographs import SUFFIXES, central_crop
-from styleforge.transfer.loss_network import loss_network
+from styleforge.transfers.loss_network import loss_network
 from styleforge.vgg.weights import load_weights
 
 Evaluate = Callable[[Tensor], Loss]

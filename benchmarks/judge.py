@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from styleforge.core.errors import StyleforgeError
 from styleforge.images.load import load_image
-from styleforge.transfer.score import SIZE, Score, score
+from styleforge.transfers.score import SIZE, Score, score
 from styleforge.vgg.weights import Weights, load_weights
 
 TITLES = ("nearness", "usage", "leak", "content distance", "style distance", "color distance")

@@ -37,21 +37,6 @@ def test_it_runs_as_a_module() -> None:
     assert done.stdout == f"styleforge {styleforge.__version__}\n"
 
 
-def test_the_public_names() -> None:
-    assert set(styleforge.__all__) == {
-        "Studio",
-        "__version__",
-        "load_image",
-        "load_preset",
-        "save_image",
-    }
-    for name in styleforge.__all__:
-        assert getattr(styleforge, name) is not None
-    from styleforge.transfer.run import Studio
-
-    assert styleforge.Studio is Studio
-
-
 def test_a_name_that_is_not_there() -> None:
     with pytest.raises(AttributeError, match="module 'styleforge' has no attribute 'stylise'"):
         _ = styleforge.stylise

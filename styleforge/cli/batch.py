@@ -133,7 +133,7 @@ def batch(
     A killed run goes on where it was when it is started again. With several GPUs or machines:
     torchrun --nproc-per-node 2 -m styleforge batch ... --engine torchrun
     """
-    from styleforge.batch.job import BatchRequest
+    from styleforge.batches.job import BatchRequest
     from styleforge.presets.grid import settings_of
 
     given = {"optimizer.steps": steps, "style.beta": beta}

@@ -8,9 +8,9 @@ from typing import Any
 
 from PIL import Image
 
-from styleforge.batch.batch import Painters
-from styleforge.batch.job import BatchJob, BatchRequest
-from styleforge.batch.work import is_finished
+from styleforge.batches.job import BatchJob, BatchRequest
+from styleforge.batches.plan import Painters
+from styleforge.batches.work import is_finished
 from styleforge.cli.parsing import duration, printable
 from styleforge.core.devices import describe
 from styleforge.core.errors import StyleforgeError

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from styleforge.batch.batch import Batch
-from styleforge.batch.work import Outcome
+from styleforge.batches.plan import Batch
+from styleforge.batches.work import Outcome
 from styleforge.cli.parsing import printable, spelled
 from styleforge.cli.progress import bar, say
 

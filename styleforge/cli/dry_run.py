@@ -14,7 +14,7 @@ from styleforge.core.devices import describe
 from styleforge.images.geometry import Size
 from styleforge.jobs.transfer import TransferJob
 from styleforge.optimize.scales import Scale, Stage
-from styleforge.transfer.estimate import estimate
+from styleforge.transfers.estimate import estimate
 
 _STYLE_IS = {
     Stage.STATISTICS: "statistics",

@@ -29,7 +29,17 @@ def inspect(
     layer: Annotated[
         str, typer.Option(metavar="LAYER", help="Of VGG-19, such as conv4_2, relu4_2 or pool4.")
     ] = "conv4_2",
-    output: options.OutputFile = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Where the feature maps go.",
+            show_default="PICTURE_LAYER.png, here",
+            rich_help_panel=options.SAVED,
+        ),
+    ] = None,
     count: Annotated[int, typer.Option(min=1, metavar="N", help="Feature maps to show.")] = 24,
     gram: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Also the Gram matrix, as a .png.")

@@ -84,7 +84,7 @@ OutputFile = Annotated[
         "-o",
         "--output",
         metavar="FILE",
-        help="Where it goes.",
+        help="Where it goes; - is standard output.",
         show_default="named after the input, here",
         rich_help_panel=SAVED,
     ),

@@ -12,7 +12,7 @@ import typer
 
 from styleforge.cli.progress import say
 from styleforge.core.errors import INTERRUPTED, UsageError
-from styleforge.jobs.naming import STDOUT
+from styleforge.core.files import STDOUT
 
 if TYPE_CHECKING:
     from styleforge.jobs.result import Result

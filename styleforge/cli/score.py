@@ -15,7 +15,7 @@ from styleforge.core.errors import UsageError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from styleforge.transfer.score import Score
+    from styleforge.transfers.score import Score
 
 
 @examples(
@@ -55,7 +55,7 @@ def score(
     from styleforge.core.devices import out_of_memory_as_error
     from styleforge.images.load import load_image
     from styleforge.jobs.spelling import with_weight
-    from styleforge.transfer.score import score as measure
+    from styleforge.transfers.score import score as measure
     from styleforge.vgg.weights import load_weights
 
     picture, photo = load_image(pastiche), load_image(content)

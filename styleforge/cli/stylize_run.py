@@ -7,7 +7,7 @@ from typing import Any
 
 from styleforge.cli.report import Manner, conclude, deliver
 from styleforge.core.devices import describe
-from styleforge.jobs.naming import STDOUT
+from styleforge.core.files import STDOUT
 from styleforge.jobs.stylize import StylizeJob
 
 

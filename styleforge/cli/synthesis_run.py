@@ -7,6 +7,7 @@ from typing import Any
 
 from styleforge.cli.progress import bar
 from styleforge.cli.report import Manner, conclude, deliver
+from styleforge.core.files import STDOUT
 from styleforge.core.signals import interruptible
 from styleforge.jobs.result import Result
 from styleforge.jobs.synthesis import Run, SynthesisJob
@@ -44,7 +45,7 @@ def _report(job: SynthesisJob, result: Result, seconds: float, *, finished: bool
     """What ``--json`` prints."""
     width, height = result.size
     return {
-        "output": str(job.output),
+        "output": str(job.output or STDOUT),
         "width": width,
         "height": height,
         "device": job.device.type,

@@ -122,27 +122,29 @@ def transfer(
     from styleforge.jobs.spelling import painting
     from styleforge.jobs.transfer import TransferJob, TransferRequest
     from styleforge.presets.grid import settings_of
-    from styleforge.presets.transfer import load_preset
+    from styleforge.presets.transfer import load_preset, settings_by_key
 
-    given = {
-        "size": size,
-        "optimizer.steps": steps,
-        "optimizer.name": optimizer,
-        "init": init,
-        "content.alpha": alpha,
-        "style.beta": beta,
-        "neighbors.weight": neighbors,
-        "strength": strength,
-        "style.statistic": statistic,
-        "style.scale": style_scale,
-        "colors": colors,
-        "tv": tv,
-        "content.layers": _layers(content_layer),
-        "style.layers": _layers(style_layer),
-        "network.pooling": pooling,
-        "network.weights": weights,
-        "seed": seed,
-    }
+    given = settings_by_key(
+        {
+            "size": size,
+            "steps": steps,
+            "optimizer": optimizer,
+            "init": init,
+            "alpha": alpha,
+            "beta": beta,
+            "neighbors": neighbors,
+            "strength": strength,
+            "statistic": statistic,
+            "style_scale": style_scale,
+            "colors": colors,
+            "tv": tv,
+            "content_layers": _layers(content_layer),
+            "style_layers": _layers(style_layer),
+            "pooling": pooling,
+            "weights": weights,
+            "seed": seed,
+        }
+    )
     named = [*(paintings or ()), *(style or ())]
     if not named:
         raise UsageError("name a painting, too: styleforge transfer PHOTO PAINTING")

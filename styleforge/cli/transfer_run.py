@@ -10,11 +10,11 @@ from styleforge.cli.progress import bar, say
 from styleforge.cli.report import Manner, conclude, deliver
 from styleforge.core.devices import describe
 from styleforge.core.errors import OutOfMemoryError, StyleforgeError, UsageError
+from styleforge.core.files import STDOUT
 from styleforge.core.signals import interruptible
-from styleforge.jobs.naming import STDOUT
 from styleforge.jobs.transfer import TransferJob, TransferRun
 from styleforge.optimize.minimize import STALL_STEPS
-from styleforge.transfer.run import Progress
+from styleforge.transfers.run import Progress
 
 
 def run(job: TransferJob, manner: Manner) -> None:

@@ -15,6 +15,9 @@ import psutil
 
 from styleforge.core.errors import UsageError
 
+STDOUT = "-"
+"""What names standard output where a file's name is expected."""
+
 MACHINE = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 _TEMPORARY = re.compile(rf"\.(?P<name>.*)\.(?P<writer>\d+)\.{MACHINE}-[a-z0-9_]{{8}}", re.DOTALL)
 """Names of temporary files: the final one's beginning, the process that writes it, its machine."""

@@ -7,11 +7,13 @@ files become RGB. Alpha and EXIF are kept beside the pixels, to be written back 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +27,9 @@ from styleforge.images.geometry import Size, size_of
 
 MIN_SIDE = 32
 """Pixels on the shorter side: below this VGG-19's deeper layers see next to nothing."""
+
+IN_MEMORY = Path("picture")
+"""What stands for the path of a picture that has none."""
 
 _SIXTEEN_BIT_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
@@ -49,20 +54,90 @@ class Picture:
         return size_of(self.pixels)
 
 
-def load_image(path: Path | str, *, min_side: int = MIN_SIDE) -> Picture:
+Source = Path | str | Picture
+"""An image file, or one that is in memory."""
+
+
+def load_image(source: Source, *, min_side: int = MIN_SIDE) -> Picture:
     """Read a JPEG, PNG, WebP, TIFF or any other image that Pillow knows.
 
-    Raises :class:`UsageError` for a path that is not a whole image with sides of that many pixels.
+    Raises :class:`UsageError` for what is not a whole image with sides of that many pixels.
     """
-    path = Path(path)
+    if isinstance(source, Picture):
+        _check_side(source.path, source.size, min_side)
+        return source
+    path = Path(source)
     image, exif = _open(path)
-    if min(image.size) < min_side:
-        raise UsageError(
-            f"{path} is {image.width} x {image.height} pixels; "
-            f"both sides must have at least {min_side}"
-        )
+    _check_side(path, image.size, min_side)
     pixels, alpha = _pixels_and_alpha(image)
     return Picture(path, file_sha256(path), pixels, alpha, exif)
+
+
+def stem_of(source: Source) -> str:
+    """The name that outputs are named after."""
+    return (source.path if isinstance(source, Picture) else Path(source)).stem
+
+
+def as_picture(image: Source | Image.Image | np.ndarray[Any, Any] | Tensor) -> Picture:
+    """Whatever holds an image.
+
+    A file's path; a Pillow image; an array (H, W) or (H, W, 3 or 4) of 8 or 16 bits, or of numbers
+    in [0, 1]; a tensor (3, H, W) or (1, 3, H, W) of numbers in [0, 1]; all of them sRGB.
+    Raises :class:`UsageError` for anything else.
+    """
+    if isinstance(image, Path | str | Picture):
+        return load_image(image, min_side=1)
+    if isinstance(image, Image.Image):
+        exif = exif_of(image)
+        pixels, alpha = _pixels_and_alpha(_upright(image))
+        return _in_memory(pixels, alpha, exif)
+    if isinstance(image, np.ndarray):
+        image = _of_array(image)
+        if image.shape[1] == 4:
+            pixels, alpha = image[:, :3], image[:, 3:]
+            return _in_memory(_fill_invisible(pixels, alpha), alpha)
+        return _in_memory(image.expand(-1, 3, -1, -1))
+    if isinstance(image, Tensor):
+        return _in_memory(_checked(image if image.dim() == 4 else image[None]))
+    raise UsageError(
+        "an image is a path, a Pillow image, an array or a tensor "
+        f"(not of type {type(image).__name__})"
+    )
+
+
+def _in_memory(pixels: Tensor, alpha: Tensor | None = None, exif: bytes = b"") -> Picture:
+    pixels = pixels.detach().cpu().float().contiguous()
+    content = pixels.numpy().tobytes() + (b"" if alpha is None else alpha.numpy().tobytes())
+    return Picture(IN_MEMORY, hashlib.sha256(content).hexdigest(), pixels, alpha, exif)
+
+
+def _of_array(array: np.ndarray[Any, Any]) -> Tensor:
+    """(H, W) or (H, W, C) to (1, C, H, W) in [0, 1]. Raises :class:`UsageError`."""
+    levels = {"uint8": 255.0, "uint16": 65535.0}
+    if array.dtype.name not in levels and array.dtype.kind != "f":
+        raise UsageError(f"an array is of uint8, uint16 or floating point (not {array.dtype})")
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+        raise UsageError(f"an array is (H, W), (H, W, 3) or (H, W, 4) (not {array.shape})")
+    numbers = array.astype(np.float32) / levels.get(array.dtype.name, 1.0)
+    return _checked(torch.from_numpy(numbers).permute(2, 0, 1)[None])
+
+
+def _checked(pixels: Tensor) -> Tensor:
+    """(1, C, H, W) in [0, 1]. Raises :class:`UsageError`."""
+    if pixels.dim() != 4 or pixels.shape[0] != 1 or pixels.shape[1] not in (1, 3, 4):
+        raise UsageError(f"a tensor is (3, H, W) or (1, 3, H, W) (not {tuple(pixels.shape)})")
+    if not pixels.is_floating_point() or not bool(((pixels >= 0) & (pixels <= 1)).all()):
+        raise UsageError("the numbers of an image are from 0 to 1")
+    return pixels
+
+
+def _check_side(path: Path, size: Size, least: int) -> None:
+    if min(size) < least:
+        raise UsageError(
+            f"{path} is {size[0]} x {size[1]} pixels; both sides must have at least {least}"
+        )
 
 
 def load_pixels(path: Path, *, least: int) -> Tensor:

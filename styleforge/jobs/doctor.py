@@ -135,7 +135,7 @@ def evaluation() -> Findings:
 
     from styleforge.core.devices import pick_device
     from styleforge.presets.transfer import DEFAULT_PRESET, load_preset
-    from styleforge.transfer.run import Studio
+    from styleforge.transfers.run import Studio
     from styleforge.vgg.weights import load_weights
 
     picked = pick_device()
@@ -155,9 +155,9 @@ def suitable() -> Findings:
     """The default's time and memory for a 3:2 photo, and the largest size that is done soon."""
     from styleforge.core.devices import pick_device
     from styleforge.presets.transfer import DEFAULT_PRESET, load_preset
-    from styleforge.transfer.estimate import available_memory, estimate, measured_speed
-    from styleforge.transfer.loss_network import loss_network
-    from styleforge.transfer.schedule import plan
+    from styleforge.transfers.estimate import available_memory, estimate, measured_speed
+    from styleforge.transfers.loss_network import loss_network
+    from styleforge.transfers.schedule import plan
     from styleforge.vgg.weights import load_weights
 
     picked = pick_device()

@@ -15,12 +15,12 @@ from styleforge.core.errors import UsageError
 from styleforge.core.layers import filters, known_layer
 from styleforge.images.geometry import Size, resize, size_of, size_text
 from styleforge.images.load import MIN_SIDE, Picture, load_image
-from styleforge.images.save import check_output
+from styleforge.jobs.naming import checked_output
 from styleforge.jobs.recipe import Input, SynthesisRecipe, versions
 from styleforge.jobs.synthesis import PictureSize, SynthesisJob, check_memory, fitting_size
 from styleforge.synthesis.dream import Dream, Target
 from styleforge.synthesis.run import white_noise
-from styleforge.transfer.loss_network import paper_network
+from styleforge.transfers.loss_network import paper_network
 from styleforge.vgg.weights import load_weights
 
 STEPS, STEPS_FROM_NOISE = 10, 50
@@ -106,8 +106,13 @@ def prepare(request: DreamRequest) -> SynthesisJob:
     size = size_of(start)
     _check_unit(target, size)
     inputs = [] if request.image is None else [request.image]
-    output = request.output or Path(f"{request.name}.png")
-    check_output(output, inputs=inputs, force=request.force, depth=8, pixels=size[0] * size[1])
+    output = checked_output(
+        request.output,
+        f"{request.name}.png",
+        inputs=inputs,
+        force=request.force,
+        pixels=size[0] * size[1],
+    )
     weights = load_weights()
     with out_of_memory_as_error(size):
         network = paper_network(weights, [target.read]).to(device)

@@ -17,7 +17,7 @@ from styleforge.images.save import check_output, save_image
 from styleforge.jobs.synthesis import fitting_size
 from styleforge.losses.objective import gram_matrix
 from styleforge.synthesis.inspection import FeatureMap, feature_sheet, gram_picture, strongest
-from styleforge.transfer.loss_network import paper_network
+from styleforge.transfers.loss_network import paper_network
 from styleforge.vgg.weights import load_weights
 
 CELL = 160

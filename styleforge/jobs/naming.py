@@ -6,20 +6,41 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-STDOUT = "-"
+from styleforge.core.files import STDOUT
+from styleforge.images.load import Source, stem_of
+from styleforge.images.save import Depth, check_output
 
 _LONGEST = 200
 """Bytes of a name without its ending; file systems take 255."""
 
 
-def output_path(wanted: str | None, inputs: Sequence[Path]) -> Path | None:
+def output_path(wanted: str | None, inputs: Sequence[Source]) -> Path | None:
     """Where the result goes: as wanted, or named after the inputs; None for standard output."""
     if wanted == STDOUT:
         return None
     if wanted:
         return Path(wanted)
-    stems = "_".join(path.stem for path in inputs)
+    stems = "_".join(map(stem_of, inputs))
     return Path(f"{shortened(stems)}.png")
+
+
+def checked_output(
+    wanted: Path | None,
+    default: str,
+    *,
+    inputs: Sequence[Path],
+    force: bool,
+    pixels: int,
+    depth: Depth = 8,
+) -> Path | None:
+    """Where a result goes, as wanted or by a default name; None for standard output.
+
+    Raises :class:`UsageError` where it cannot be written.
+    """
+    output = output_path(None if wanted is None else str(wanted), [Path(default)])
+    if output is not None:
+        check_output(output, inputs=inputs, force=force, depth=depth, pixels=pixels)
+    return output
 
 
 def shortened(name: str) -> str:

@@ -26,9 +26,9 @@ from styleforge.networks.apply import Stylizer
 from styleforge.networks.models import Model
 from styleforge.optimize.scales import Scale
 from styleforge.presets.transfer import ColorChoice, Preset
-from styleforge.transfer.estimate import available_memory, estimate, working_memory
-from styleforge.transfer.run import Progress, Studio, StyleTransfer
-from styleforge.transfer.schedule import plan
+from styleforge.transfers.estimate import available_memory, estimate, working_memory
+from styleforge.transfers.run import Progress, Studio, StyleTransfer
+from styleforge.transfers.schedule import plan
 
 _PROBE_SIDE = 512
 """Side of the square that is painted to learn this machine's speed."""

@@ -15,7 +15,7 @@ from styleforge.core.layers import known_layer, rectified
 from styleforge.images.contact_sheet import sheet
 from styleforge.images.geometry import resize
 from styleforge.images.load import Picture, load_image
-from styleforge.images.save import check_output
+from styleforge.jobs.naming import checked_output
 from styleforge.jobs.recipe import Input, SynthesisRecipe, versions
 from styleforge.jobs.synthesis import SynthesisJob, check_memory, fitting_size
 from styleforge.synthesis.reconstruction import (
@@ -26,7 +26,7 @@ from styleforge.synthesis.reconstruction import (
     style_objective,
 )
 from styleforge.synthesis.run import Synthesis
-from styleforge.transfer.loss_network import paper_network
+from styleforge.transfers.loss_network import paper_network
 from styleforge.vgg.network import VGG19
 from styleforge.vgg.weights import Weights, load_weights
 
@@ -83,9 +83,13 @@ def prepare(request: ReconstructRequest) -> SynthesisJob:
     columns = request.columns()
     size = fitting_size(picture, request.size)
     name = "_".join(layers) or request.of
-    output = request.output or Path(f"{picture.path.stem}_{name}.png")
-    pixels = size[0] * size[1] * (len(columns) + 1)
-    check_output(output, inputs=[picture.path], force=request.force, depth=8, pixels=pixels)
+    output = checked_output(
+        request.output,
+        f"{picture.path.stem}_{name}.png",
+        inputs=[picture.path],
+        force=request.force,
+        pixels=size[0] * size[1] * (len(columns) + 1),
+    )
     weights = load_weights()
     objective = content_objective if request.of == "content" else style_objective
     with out_of_memory_as_error(size):

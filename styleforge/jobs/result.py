@@ -12,7 +12,7 @@ from styleforge.images.geometry import Size, resize, size_of
 from styleforge.images.load import Picture
 from styleforge.images.save import Depth, check_output, encode_image, save_image, to_levels
 from styleforge.jobs.recipe import AnyRecipe
-from styleforge.transfer.matching import Sources
+from styleforge.transfers.matching import Sources
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ from styleforge.jobs.transfer import TransferJob, TransferRequest, TransferRun
 from styleforge.optimize.scales import Scale
 from styleforge.presets.grid import Variation, variations, varied_preset, varying
 from styleforge.presets.transfer import INITIAL_IMAGES, Preset
-from styleforge.transfer.estimate import Estimate, available_memory, estimate
-from styleforge.transfer.loss_network import loss_network
-from styleforge.transfer.schedule import plan
+from styleforge.transfers.estimate import Estimate, available_memory, estimate
+from styleforge.transfers.loss_network import loss_network
+from styleforge.transfers.schedule import plan
 from styleforge.vgg.weights import Weights, load_weights
 
 PAGE = "index.html"
@@ -75,7 +75,9 @@ class Cell:
 
     @property
     def style(self) -> Path:
-        return self.request.paintings[0].path
+        (painting,) = self.request.paintings
+        assert isinstance(painting.path, Path)
+        return painting.path
 
     @property
     def caption(self) -> str:

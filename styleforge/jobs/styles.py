@@ -11,7 +11,7 @@ from torch import Tensor
 
 from styleforge.core.devices import Precision
 from styleforge.core.errors import UsageError, WeightsError
-from styleforge.images.load import Picture, load_image
+from styleforge.images.load import Picture, Source, load_image
 from styleforge.images.save import Depth
 from styleforge.jobs.painters import NetworkPainter, Painter, TransferPainter
 from styleforge.jobs.recipe import Input, TransferRecipe, versions
@@ -19,16 +19,16 @@ from styleforge.losses.masks import check_style_masks, mask_of
 from styleforge.networks.models import Model, load_model
 from styleforge.presets.networks import TextureSettings
 from styleforge.presets.transfer import ColorChoice, Preset
-from styleforge.transfer.run import Studio
-from styleforge.transfer.styles import StyleImage, check_layers
+from styleforge.transfers.run import Studio
+from styleforge.transfers.styles import StyleImage, check_layers
 from styleforge.vgg.weights import Weights, load_weights
 
 
 @dataclass(frozen=True)
 class Painting:
-    """A style image's file, and its weight among others; ``layers``: no name means all."""
+    """A style image, and its weight among others; ``layers``: no name means all."""
 
-    path: Path
+    path: Source
     weight: float = 1.0
     layers: tuple[str, ...] = ()
 
@@ -46,8 +46,8 @@ class OptimizedStyle:
     paintings: Sequence[Painting]
     preset_name: str
     preset: Preset
-    masks: Sequence[Path] = ()
-    style_masks: Sequence[Path] = ()
+    masks: Sequence[Source] = ()
+    style_masks: Sequence[Source] = ()
     precision: Precision = "float32"
     depth: Depth = 8
     weights_sha256: str = ""
@@ -55,8 +55,8 @@ class OptimizedStyle:
     @property
     def inputs(self) -> list[Path]:
         """The files that make it."""
-        paths = [painting.path for painting in self.paintings]
-        return [*paths, *self.masks, *self.style_masks]
+        sources = [*(painting.path for painting in self.paintings), *self.masks, *self.style_masks]
+        return [Path(source) for source in sources if not isinstance(source, Picture)]
 
     def load(self) -> LoadedStyle:
         """With its files in memory. Raises :class:`UsageError`."""

@@ -12,7 +12,7 @@ import torch
 from styleforge.core.devices import pick_device
 from styleforge.core.errors import ModelError, UsageError
 from styleforge.images.geometry import Size
-from styleforge.images.load import Picture, load_image
+from styleforge.images.load import Picture, Source, load_image
 from styleforge.images.save import Depth, check_output
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import NetworkPainter
@@ -22,7 +22,7 @@ from styleforge.jobs.styles import named_masks, stylizing_model
 from styleforge.losses.masks import check_masks
 from styleforge.networks.models import default_model, find_model, find_style
 from styleforge.presets.transfer import ColorChoice
-from styleforge.transfer.estimate import available_memory
+from styleforge.transfers.estimate import available_memory
 
 LARGEST = 32768
 """Longest side in pixels."""
@@ -32,14 +32,14 @@ LARGEST = 32768
 class StylizeRequest:
     """What is wanted. No styles: the model's first. No model: the one that carries the first."""
 
-    photo: Path
+    photo: Source
     styles: dict[str, float]
     model: str | None = None
     output: str | None = None
     size: int = 0
     strength: float = 1.0
     colors: str = "style"
-    masks: Sequence[Path] = ()
+    masks: Sequence[Source] = ()
     seed: int = 0
     device: str = "auto"
     memory: int | None = None
@@ -70,7 +70,7 @@ class StylizeJob:
             width, height = painter.size(photo.size)
             check_output(
                 output,
-                inputs=[request.photo, painter.model.path, *request.masks],
+                inputs=[photo.path, painter.model.path, *(mask.path for mask in painter.masks)],
                 force=request.force,
                 depth=request.depth,
                 pixels=width * height,

@@ -20,7 +20,7 @@ from styleforge.jobs.recipe import SynthesisRecipe
 from styleforge.jobs.result import Result
 from styleforge.synthesis.dream import Dream
 from styleforge.synthesis.run import Progress, Synthesis
-from styleforge.transfer.estimate import available_memory, peak_memory
+from styleforge.transfers.estimate import available_memory, peak_memory
 from styleforge.vgg.network import VGG19
 
 Run = Synthesis | Dream
@@ -41,7 +41,7 @@ class SynthesisJob:
     ``picture`` gives it as (1, 3, H, W) on the CPU, whenever it is asked for.
     """
 
-    output: Path
+    output: Path | None
     device: torch.device
     recipe: SynthesisRecipe
     runs: Sequence[Run]

@@ -13,7 +13,8 @@ from styleforge.core.devices import out_of_memory_as_error, pick_device
 from styleforge.core.errors import UsageError
 from styleforge.images.geometry import size_text
 from styleforge.images.load import MIN_SIDE, load_image
-from styleforge.images.save import Depth, check_output
+from styleforge.images.save import Depth
+from styleforge.jobs.naming import checked_output
 from styleforge.jobs.recipe import Input, SynthesisRecipe, versions
 from styleforge.jobs.synthesis import PictureSize, SynthesisJob, check_memory
 from styleforge.networks.apply import sample_texture
@@ -57,14 +58,17 @@ class TextureRequest:
             "depth": self.depth,
         }
 
-    def checked_output(self, name: str, source: Path) -> Path:
+    def checked_output(self, name: str, source: Path) -> Path | None:
         """Where the texture of this name goes. Raises :class:`UsageError` if it cannot."""
         width, height = self.size
-        output = self.output or Path(f"{name}_{size_text(self.size)}.png")
-        check_output(
-            output, inputs=[source], force=self.force, depth=self.depth, pixels=width * height
+        return checked_output(
+            self.output,
+            f"{name}_{size_text(self.size)}.png",
+            inputs=[source],
+            force=self.force,
+            depth=self.depth,
+            pixels=width * height,
         )
-        return output
 
     def check_period(self, period: int) -> None:
         """Raise :class:`UsageError` where a seamless texture cannot have this size."""

@@ -15,7 +15,7 @@ from styleforge.core.errors import UsageError
 from styleforge.core.files import write_atomically
 from styleforge.images.animation import Film, check_animation, encode_animation
 from styleforge.images.geometry import Size
-from styleforge.images.load import Picture, load_image
+from styleforge.images.load import Picture, Source, load_image, stem_of
 from styleforge.images.save import Depth, check_output, save_image
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import TransferPainter, steps
@@ -25,10 +25,10 @@ from styleforge.jobs.styles import LoadedStyle, OptimizedStyle, Painting, named_
 from styleforge.losses.masks import check_masks
 from styleforge.optimize.scales import Scale
 from styleforge.presets.transfer import INITIAL_IMAGES, Preset
-from styleforge.transfer.estimate import available_memory, ensure_memory
-from styleforge.transfer.run import Progress
-from styleforge.transfer.schedule import plan
-from styleforge.transfer.source_map import source_map
+from styleforge.transfers.estimate import available_memory, ensure_memory
+from styleforge.transfers.run import Progress
+from styleforge.transfers.schedule import plan
+from styleforge.transfers.source_map import source_map
 from styleforge.vgg.weights import Weights
 
 
@@ -41,12 +41,12 @@ class TransferRequest:
     show how the picture came about, ``source_map`` where its places came from.
     """
 
-    photo: Path
+    photo: Source
     paintings: Sequence[Painting]
     preset_name: str
     preset: Preset
-    masks: Sequence[Path] = ()
-    style_masks: Sequence[Path] = ()
+    masks: Sequence[Source] = ()
+    style_masks: Sequence[Source] = ()
     init_photo: Path | None = None
     output: str | None = None
     device: str = "auto"
@@ -63,7 +63,7 @@ class TransferRequest:
     def style(self, precision: Precision) -> OptimizedStyle:
         """What the photo is painted in."""
         return OptimizedStyle(
-            name="+".join(painting.path.stem for painting in self.paintings),
+            name="+".join(stem_of(painting.path) for painting in self.paintings),
             paintings=self.paintings,
             preset_name=self.preset_name,
             preset=self.preset,

@@ -250,6 +250,39 @@ class Preset(Losses):
         return [*super()._tables, self.neighbors.layers]
 
 
+OPTIONS = {
+    "size": "size",
+    "steps": "optimizer.steps",
+    "optimizer": "optimizer.name",
+    "init": "init",
+    "alpha": "content.alpha",
+    "beta": "style.beta",
+    "neighbors": "neighbors.weight",
+    "strength": "strength",
+    "statistic": "style.statistic",
+    "style_scale": "style.scale",
+    "colors": "colors",
+    "tv": "tv",
+    "content_layers": "content.layers",
+    "style_layers": "style.layers",
+    "pooling": "network.pooling",
+    "weights": "network.weights",
+    "seed": "seed",
+}
+"""Settings that have a name of their own, on the command line and in Python, and their keys."""
+
+
+def settings_by_key(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options that were given, by their settings' keys; None was not given.
+
+    Raises :class:`UsageError` for a name that is none.
+    """
+    for name in options:
+        if name not in OPTIONS:
+            raise UsageError(f"no option {name!r}{suggestion(name, OPTIONS)}")
+    return {OPTIONS[name]: value for name, value in options.items() if value is not None}
+
+
 Kind = TypeVar("Kind", bound=Losses)
 
 

@@ -16,7 +16,7 @@ from styleforge.optimize.lbfgs import LBFGS
 from styleforge.optimize.minimize import Iterate, descend
 from styleforge.optimize.parameterization import Parameterization
 from styleforge.optimize.scales import Scale
-from styleforge.transfer.run import NOISE
+from styleforge.transfers.run import NOISE
 
 ObjectiveAt = Callable[[Size], Callable[[Tensor], Loss]]
 """Makes the objective for images of a (width, height)."""

@@ -19,7 +19,7 @@ from styleforge.images.geometry import resize, size_of
 from styleforge.losses.objective import Guidance, Loss, Objective, Statistic
 from styleforge.losses.statistics import statistic_named
 from styleforge.presets.training import TrainingPreset
-from styleforge.transfer.styles import style_size
+from styleforge.transfers.styles import style_size
 from styleforge.vgg.network import VGG19
 
 

@@ -22,7 +22,7 @@ from styleforge.training.distributed import Processes, check_batch
 from styleforge.training.objective import BatchObjective
 from styleforge.training.photographs import Batches, Crops, Photographs, central_crop, stacked
 from styleforge.training.trainer import Trainer
-from styleforge.transfer.loss_network import loss_network
+from styleforge.transfers.loss_network import loss_network
 from styleforge.vgg.weights import Weights
 
 _SHEET_PHOTOS = 3

@@ -14,12 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from styleforge.cli import batch_run
+from styleforge.batches import job as batch_job
 from styleforge.core.files import MACHINE
 from styleforge.jobs import painters as painters_module
 from styleforge.jobs.painters import NetworkPainter
 from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe, load_recipe
-from tests.batch.conftest import contents, write_photos
+from tests.batches.conftest import contents, write_photos
 from tests.cli.conftest import Command, Result
 from tests.cli.test_models import TINY_TEXTURE, model_folder, write_model
 from tests.pictures import noise
@@ -331,13 +331,13 @@ def test_the_split_that_was_asked_for(
     expected: tuple[int, int],
 ) -> None:
     taken = []
-    run_local = batch_run.run_local
+    run_local = batch_job.run_local
 
     def watched(own: Any, painters: Any, split: Any, **others: Any) -> Any:
         taken.append((split.workers, split.threads))
         return run_local(own, painters, split, **others)
 
-    monkeypatch.setattr(batch_run, "run_local", watched)
+    monkeypatch.setattr(batch_job, "run_local", watched)
     monkeypatch.setattr(torch, "get_num_threads", lambda: cores)
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     assert batch("photos/photo1.png", *PAINTING, "-o", "out", *options).code == 0
@@ -396,7 +396,7 @@ def test_a_dry_run_counts_what_is_there(
     batch: Command, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(painters_module, "_PROBE_SIDE", 32)
-    monkeypatch.setattr("styleforge.transfer.estimate._PROBE_SIDES", (32,))
+    monkeypatch.setattr("styleforge.transfers.estimate._PROBE_SIDES", (32,))
     batch("photos/photo1.png", *options, "-o", "out")
     Path("photos/text.jpg").write_bytes(b"no picture")
     noise(1, 1).save("photos/tiny.png")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from styleforge.images.load import load_image
-from styleforge.transfer.loss_network import paper_network
+from styleforge.transfers.loss_network import paper_network
 from styleforge.vgg.weights import Weights
 from tests.cli.conftest import Command
 from tests.pictures import opened

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from styleforge.transfer.patches import PATCH_LAYERS
-from styleforge.transfer.score import CONTENT_LAYERS, STYLE_LAYERS
+from styleforge.transfers.patches import PATCH_LAYERS
+from styleforge.transfers.score import CONTENT_LAYERS, STYLE_LAYERS
 from tests.cli.conftest import Command
 from tests.pictures import noise
 

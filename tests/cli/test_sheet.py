@@ -15,7 +15,7 @@ from styleforge.jobs import transfer as transfer_job
 from styleforge.jobs.recipe import load_recipe
 from styleforge.jobs.sheet import paintings, unique
 from styleforge.presets.transfer import shipped_presets
-from styleforge.transfer import estimate
+from styleforge.transfers import estimate
 from styleforge.vgg.weights import Weights
 from tests.cli.conftest import PRESET, Command
 from tests.pictures import noise

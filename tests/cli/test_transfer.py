@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-import styleforge.transfer.run
+import styleforge.transfers.run
 from styleforge.cli import transfer_run as run_module
 from styleforge.cli.transfer_run import _Bar
 from styleforge.core.errors import UsageError
@@ -28,7 +28,7 @@ from styleforge.jobs.recipe import Input, TransferRecipe, load_recipe
 from styleforge.jobs.spelling import painting
 from styleforge.jobs.styles import Painting
 from styleforge.jobs.transfer import TransferJob
-from styleforge.transfer.run import Progress
+from styleforge.transfers.run import Progress
 from tests.cli.conftest import Command
 from tests.pictures import (
     DATE_TIME_ORIGINAL,
@@ -627,7 +627,7 @@ def test_an_interruption_before_the_first_step_leaves_nothing(
 
 
 def out_of_memory_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    minimize = styleforge.transfer.run.minimize
+    minimize = styleforge.transfers.run.minimize
 
     def failing(*arguments: Any, **options: Any) -> Iterator[Any]:
         for iterate in minimize(*arguments, **options):
@@ -635,7 +635,7 @@ def out_of_memory_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             yield iterate
 
-    monkeypatch.setattr(styleforge.transfer.run, "minimize", failing)
+    monkeypatch.setattr(styleforge.transfers.run, "minimize", failing)
 
 
 def test_out_of_memory_saves_the_picture_so_far(
@@ -661,14 +661,14 @@ def test_a_loss_that_is_not_finite_at_a_finer_scale_saves_the_coarser_picture(
     (folder / "p.yaml").write_text(
         (folder / "p.yaml").read_text().replace("scales: null", "scales: {start: 48, steps: 3}")
     )
-    minimize = styleforge.transfer.run.minimize
+    minimize = styleforge.transfers.run.minimize
 
     def failing(objective: Any, start: Any, **options: Any) -> Iterator[Any]:
         if max(start.shape) == 80:
             raise FloatingPointError("the loss of the initial image is not finite")
         yield from minimize(objective, start, **options)
 
-    monkeypatch.setattr(styleforge.transfer.run, "minimize", failing)
+    monkeypatch.setattr(styleforge.transfers.run, "minimize", failing)
     done = transfer("-o", "out.png", "-s", "80")
     assert done.code == 2
     assert done.err == (
@@ -703,7 +703,7 @@ def test_a_picture_that_memory_cannot_hold_is_refused_at_once(
     folder: Path, transfer: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = names(folder)
-    monkeypatch.setattr("styleforge.transfer.estimate.free_memory", lambda _: 2**24)
+    monkeypatch.setattr("styleforge.transfers.estimate.free_memory", lambda _: 2**24)
     done = transfer("-o", "out.png", "-s", "2048")
     assert done.code == 3
     assert done.err.startswith("Error: 2048 x 1707 pixels need about ")

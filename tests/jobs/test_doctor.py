@@ -11,7 +11,7 @@ import torch
 from styleforge import __version__
 from styleforge.core.errors import WeightsError
 from styleforge.jobs import doctor
-from styleforge.transfer import estimate
+from styleforge.transfers import estimate
 from styleforge.vgg import weights as weights_module
 from styleforge.vgg.weights import Weights
 

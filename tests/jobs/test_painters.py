@@ -20,9 +20,9 @@ from styleforge.networks.apply import stylize
 from styleforge.networks.models import load_model
 from styleforge.presets.networks import TextureSettings
 from styleforge.presets.transfer import Optimizer, Preset, Scales
-from styleforge.transfer.run import Studio
+from styleforge.transfers.run import Studio
 from styleforge.vgg.weights import Weights
-from tests.batch.conftest import CPU, PRESET
+from tests.batches.conftest import CPU, PRESET
 from tests.cli.test_models import TINY_TEXTURE, write_model
 from tests.pictures import noise
 
@@ -253,7 +253,7 @@ def test_a_transfers_probe_is_one_gradient(transfer: TransferPainter, photo: Pic
 def test_the_time_of_transfers_goes_with_their_work(
     transfer: TransferPainter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("styleforge.transfer.estimate._seconds_per_pixel", lambda *_: 1.0)
+    monkeypatch.setattr("styleforge.transfers.estimate._seconds_per_pixel", lambda *_: 1.0)
     one = transfer.seconds([(40, 36)])
     assert one == pytest.approx(40 * 36 * (PRESET.optimizer.steps + 2))
     assert transfer.seconds([(40, 36), (80, 72), (64, 64)]) == pytest.approx(

@@ -8,7 +8,7 @@ from styleforge.images.geometry import resize
 from styleforge.optimize.scales import Scale
 from styleforge.synthesis.dream import CHROMA, Dream, Target, muted, octaves
 from styleforge.synthesis.run import white_noise
-from styleforge.transfer.loss_network import paper_network
+from styleforge.transfers.loss_network import paper_network
 from styleforge.vgg.weights import Weights
 
 FEATURES = torch.arange(24.0).view(1, 2, 3, 4) - 6

@@ -13,7 +13,7 @@ from styleforge.synthesis.reconstruction import (
     style_objective,
 )
 from styleforge.synthesis.run import Synthesis
-from styleforge.transfer.loss_network import paper_network
+from styleforge.transfers.loss_network import paper_network
 from styleforge.vgg.weights import Weights
 
 SMALL = (32, 24)

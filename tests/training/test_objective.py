@@ -12,7 +12,7 @@ from styleforge.losses.statistics import statistic_named
 from styleforge.presets.training import TrainingPreset, TrainingStyle
 from styleforge.presets.transfer import TrainingStatisticName
 from styleforge.training.objective import BatchObjective
-from styleforge.transfer.loss_network import loss_network
+from styleforge.transfers.loss_network import loss_network
 from styleforge.vgg.network import VGG19
 from styleforge.vgg.weights import Weights
 

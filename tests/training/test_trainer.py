@@ -14,7 +14,7 @@ from styleforge.presets.training import Schedule, TrainingPreset
 from styleforge.presets.transfer import TrainingStatisticName
 from styleforge.training.objective import BatchObjective
 from styleforge.training.trainer import Trainer, learning_rate
-from styleforge.transfer.loss_network import loss_network
+from styleforge.transfers.loss_network import loss_network
 from styleforge.vgg.weights import Weights
 from tests.training.conftest import (
     STYLIZING_TEXTURE,
