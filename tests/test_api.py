@@ -16,6 +16,7 @@ from styleforge import api
 from styleforge.core.errors import UsageError
 from styleforge.images.load import as_picture, load_image
 from styleforge.jobs.recipe import load_recipe
+from styleforge.transfers import run
 from tests.conftest import CAFE, CHELSEA
 from tests.pictures import noise
 
@@ -43,9 +44,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+NAMES = {"styleforge": styleforge, "torch": torch, "load_preset": styleforge.load_preset}
+
 EXAMPLES = [
     test
-    for test in doctest.DocTestFinder().find(api, extraglobs={"styleforge": styleforge})
+    for module in (api, run)
+    for test in doctest.DocTestFinder().find(module, extraglobs=NAMES)
     if test.examples
 ]
 
@@ -111,12 +115,12 @@ def test_transparency_and_depth_are_kept() -> None:
 
 @pytest.mark.usefixtures("folder")
 def test_a_run_can_be_stopped_early() -> None:
-    run = styleforge.transfer_steps("photo.jpg", "painting.jpg", preset="p.yaml")
-    for progress in run:
+    stopped = styleforge.transfer_steps("photo.jpg", "painting.jpg", preset="p.yaml")
+    for progress in stopped:
         if progress.step == 2:
             break
     two = styleforge.transfer("photo.jpg", "painting.jpg", preset="p.yaml", steps=2)
-    torch.testing.assert_close(run.result().pixels, two.pixels)
+    torch.testing.assert_close(stopped.result().pixels, two.pixels)
 
 
 @pytest.mark.parametrize(

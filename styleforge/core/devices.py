@@ -49,6 +49,18 @@ def pick_precision(name: str, device: torch.device) -> Precision:
     raise UsageError(f"unknown precision {name!r}; use auto, {', '.join(get_args(Precision))}")
 
 
+@contextlib.contextmanager
+def tf32_allowed(allowed: bool) -> Iterator[None]:
+    """Whether cuDNN may round float32 to TF32, which is torch's own default, meanwhile."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.allow_tf32
+    cudnn.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        cudnn.allow_tf32 = before
+
+
 def describe(device: torch.device) -> str:
     """The device in words, as in ``cpu (x86_64, 2 threads)``."""
     if device.type == "cuda":

@@ -152,7 +152,7 @@ def _convolution_of(block: ConvolutionBlock, *, bordered: bool) -> Callable[[Ten
     if bordered:
         return lambda x: F.conv2d(x, kernel, stride=block.stride)
     if kernel.shape[2] == 3:
-        return Convolution(kernel, kernel.new_zeros(len(kernel)), padding="reflect")
+        return Convolution(kernel, kernel.new_zeros(len(kernel)), padding="reflect", tf32=True)
     convolution = PairedConvolution(kernel)
     side = kernel.shape[2] // 2
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from styleforge.core.devices import Precision
 from styleforge.core.errors import UsageError
 from styleforge.images.contact_sheet import sheet
 from styleforge.networks.models import Model
@@ -74,8 +75,8 @@ class Training:
         self._photographs = photographs
         self._processes = processes
         self._workers = workers
-        dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-        network = loss_network(weights, preset, dtype=dtype).to(device)
+        precision: Precision = "bf16" if device.type == "cuda" else "float32"
+        network = loss_network(weights, preset, precision=precision).to(device)
         self.trainer = Trainer(
             model.network.to(device).to(memory_format=torch.channels_last),
             BatchObjective(network, styles, preset),

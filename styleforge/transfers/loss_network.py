@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import torch
-
+from styleforge.core.devices import Precision
 from styleforge.presets.transfer import Losses
 from styleforge.vgg.calibration import normalized_weights
 from styleforge.vgg.network import VGG19
 from styleforge.vgg.weights import Weights
 
 
-def loss_network(weights: Weights, preset: Losses, *, dtype: torch.dtype = torch.float32) -> VGG19:
+def loss_network(weights: Weights, preset: Losses, *, precision: Precision = "float32") -> VGG19:
     """The network with all layers that the preset's losses read."""
     network = preset.network
     if network.normalized:
         weights = normalized_weights(weights, pooling=network.pooling, padding=network.padding)
     layers = preset.read_layers
-    return VGG19(weights, layers, pooling=network.pooling, padding=network.padding, dtype=dtype)
+    return VGG19(
+        weights,
+        layers,
+        pooling=network.pooling,
+        padding=network.padding,
+        precision=precision,
+    )
 
 
 def paper_network(weights: Weights, layers: Iterable[str]) -> VGG19:

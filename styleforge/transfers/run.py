@@ -1,9 +1,11 @@
 """Neural style transfer: a photo and paintings in, a pastiche out, coarse to fine.
 
-run = Studio([(style, 1.0)], load_preset("painterly")).transfer(content)
-for progress in run:
-print(progress.scale.size, progress.step, progress.loss.total)
-pastiche = run.image()
+>>> photo, painting = torch.rand(2, 1, 3, 48, 48).unbind()
+>>> studio = Studio([(painting, 1.0)], load_preset("gatys2016", {"size": 48, "optimizer.steps": 2}))
+>>> run = studio.transfer(photo)
+>>> losses = [progress.loss.total for progress in run]
+>>> run.image().shape
+torch.Size([1, 3, 48, 48])
 """
 
 from __future__ import annotations
@@ -96,13 +98,19 @@ class Studio:
         self.preset = preset
         self.device = torch.device(device)
         weights = weights or load_weights(preset.network.weights)
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        self.network = loss_network(weights, preset, dtype=dtype).to(self.device)
+        self.network = loss_network(weights, preset, precision=precision).to(self.device)
         self.weights = replace(weights, kernels={}, biases={})
         """Where the network's weights came from; it has its own copy."""
         self._memory = memory
         self._targets = self._style_targets()
         self.neighbors = self._style_neighbors()
+
+    def alone(self) -> Studio:
+        """One whose memory is planned anew without others' knowing; all else is shared."""
+        other = copy.copy(self)
+        other._targets = replace(self._targets, tiling=other.tiling)
+        other.neighbors = replace(self.neighbors, tiling=other.tiling)
+        return other
 
     def with_styles(self, styles: Styles) -> Studio:
         """One for other style images, all else equal; they share the network."""
@@ -225,7 +233,7 @@ class StyleTransfer:
         self, studio: Studio, content: Tensor, init: Tensor | None, masks: Sequence[Tensor]
     ) -> None:
         self.scales = plan(size_of(content), studio.preset)
-        self.studio = studio
+        self.studio = studio = studio.alone()
         self._photo = content
         self._masks = masks
         in_grey = studio.preset.colors == "luminance"

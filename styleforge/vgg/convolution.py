@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from styleforge.core.devices import tf32_allowed
 from styleforge.vgg import winograd
 from styleforge.vgg.winograd import Border
 
@@ -29,15 +30,24 @@ class Convolution(nn.Module):
     """Convolve (B, C, H, W) with a fixed kernel (N, C, 3, 3) and bias (N,) to (B, N, H, W).
 
     The border repeats the edge pixels (``replicate``), or is zero. Computes in the kernel's
-    type. Differentiable once, in the image; not with the border reflected (``reflect``).
+    type; on CUDA, float32 may be multiplied as TF32 where ``tf32`` says so. Differentiable once,
+    in the image; not with the border reflected (``reflect``).
     """
 
     kernel: Tensor
     bias: Tensor
 
-    def __init__(self, kernel: Tensor, bias: Tensor, *, padding: AnyPadding = "replicate") -> None:
+    def __init__(
+        self,
+        kernel: Tensor,
+        bias: Tensor,
+        *,
+        padding: AnyPadding = "replicate",
+        tf32: bool = False,
+    ) -> None:
         super().__init__()
         self.padding = padding
+        self.tf32 = tf32
         kernel = kernel.contiguous(memory_format=torch.channels_last)
         self.register_buffer("kernel", kernel)
         self.register_buffer("bias", bias)
@@ -64,27 +74,35 @@ class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, convolution: Convolution) -> Tensor:
         ctx.convolution = convolution
-        padding = convolution.padding
-        if convolution.is_faster_by_winograd(x):
-            border = Border(1, padding)
-            return winograd.correlate(x, convolution.transformed, convolution.bias, border)
-        if padding == "zeros":
-            return F.conv2d(x, convolution.kernel, convolution.bias, padding=1)
-        padded = F.pad(x, (1, 1, 1, 1), mode=padding)
-        return F.conv2d(padded, convolution.kernel, convolution.bias)
+        with tf32_allowed(convolution.tf32):
+            return _convolve(x, convolution)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         convolution: Convolution = ctx.convolution
+        if convolution.padding == "reflect":
+            raise NotImplementedError("there is no gradient where the border is reflected")
         replicate = convolution.padding == "replicate"
         if convolution.is_faster_by_winograd(gradient):
             border = Border(2 if replicate else 1, "zeros")
             result = winograd.correlate_adjoint(gradient, convolution.transformed, border)
         else:
             padding = 0 if replicate else 1
-            result = F.conv_transpose2d(gradient, convolution.kernel, padding=padding)
+            with tf32_allowed(convolution.tf32):
+                result = F.conv_transpose2d(gradient, convolution.kernel, padding=padding)
         return _fold_border(result) if replicate else result, None
+
+
+def _convolve(x: Tensor, convolution: Convolution) -> Tensor:
+    padding = convolution.padding
+    if convolution.is_faster_by_winograd(x):
+        border = Border(1, padding)
+        return winograd.correlate(x, convolution.transformed, convolution.bias, border)
+    if padding == "zeros":
+        return F.conv2d(x, convolution.kernel, convolution.bias, padding=1)
+    padded = F.pad(x, (1, 1, 1, 1), mode=padding)
+    return F.conv2d(padded, convolution.kernel, convolution.bias)
 
 
 def _fold_border(padded: Tensor) -> Tensor:

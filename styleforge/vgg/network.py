@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from styleforge.core.devices import Precision
 from styleforge.core.layers import CONVOLUTIONS, LAYERS
 from styleforge.vgg.convolution import Convolution, Padding
 from styleforge.vgg.rectification import average_pool, rectify, rectify_and_max_pool
@@ -26,8 +27,8 @@ class VGG19(nn.Module):
     Source: Simonyan and Zisserman 2015, configuration E. Average pooling, as Gatys et al. 2016
     recommend, gives smoother pictures than the max pooling it was trained with. ``padding`` is
     the network's own ``zeros``, or ``replicate``, which repeats the edge pixels instead of
-    surrounding every picture with a frame of zeros. ``dtype`` is of all convolutions but the
-    first: the image and its gradient are float32 in any case.
+    surrounding every picture with a frame of zeros. ``precision`` is of all convolutions; with
+    bf16 the first stays float32, for the image and its gradient are so in any case.
     """
 
     mean: Tensor
@@ -39,10 +40,10 @@ class VGG19(nn.Module):
         *,
         pooling: Pooling = "avg",
         padding: Padding = "replicate",
-        dtype: torch.dtype = torch.float32,
+        precision: Precision = "float32",
     ) -> None:
         super().__init__()
-        self._dtype = dtype
+        self._precision = precision
         self.wanted = frozenset(layers)
         self.pooling = pooling
         last = max(LAYERS.index(layer) for layer in self.wanted)
@@ -70,9 +71,11 @@ class VGG19(nn.Module):
         return features
 
     def _convolution(self, name: str, weights: Weights, padding: Padding) -> Convolution:
-        dtype = torch.float32 if name == "conv1_1" else self._dtype
+        halved = self._precision == "bf16" and name != "conv1_1"
+        dtype = torch.bfloat16 if halved else torch.float32
         kernel, bias = weights.kernels[name].to(dtype), weights.biases[name].to(dtype)
-        return Convolution(kernel, bias, padding=padding)
+        tf32 = self._precision != "float32"
+        return Convolution(kernel, bias, padding=padding, tf32=tf32)
 
     def _layer(self, name: str, x: Tensor) -> Tensor:
         if name.startswith("conv"):

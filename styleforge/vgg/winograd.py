@@ -13,9 +13,9 @@ cache go through all the stages in turn, one block at a time on each thread.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -171,7 +171,7 @@ def _share(work: list[_Work], filter_: _Filter) -> None:
     try:
         torch.set_num_threads(1)
         running = [
-            _pool(threads).submit(_transform, blocks, filter_)
+            _own.pool(threads).submit(_transform, blocks, filter_)
             for _ in range(min(threads, len(work)))
         ]
         for future in running:
@@ -180,9 +180,21 @@ def _share(work: list[_Work], filter_: _Filter) -> None:
         torch.set_num_threads(threads)
 
 
-@lru_cache(maxsize=1)
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="winograd")
+class _Own(threading.local):
+    """The helpers of each thread that convolves: a batch's workers do not wait for each other's."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+        self._threads = 0
+
+    def pool(self, threads: int) -> ThreadPoolExecutor:
+        if self._pool is None or self._threads != threads:
+            self._pool = ThreadPoolExecutor(threads, thread_name_prefix="winograd")
+            self._threads = threads
+        return self._pool
+
+
+_own = _Own()
 
 
 @torch.no_grad()

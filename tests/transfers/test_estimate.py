@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from styleforge.transfer import estimate as estimate_module
 from torch import Tensor
 
 from styleforge.core.errors import OutOfMemoryError
 from styleforge.optimize.scales import Scale
+from styleforge.transfers import estimate as estimate_module
 from styleforge.transfers.estimate import (
     bytes_per_pixel,
     ensure_memory,

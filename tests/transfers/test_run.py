@@ -8,8 +8,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from styleforge.transfer import estimate
-from styleforge.transfer import run as transfer
 from torch import Tensor
 
 from styleforge.core.errors import OutOfMemoryError, UsageError
@@ -20,6 +18,8 @@ from styleforge.losses.objective import Objective, gram_matrix
 from styleforge.optimize.minimize import Iterate, minimize
 from styleforge.optimize.scales import Stage
 from styleforge.presets.transfer import Preset, load_preset
+from styleforge.transfers import estimate
+from styleforge.transfers import run as transfer
 from styleforge.transfers.run import NOISE, Progress, Studio, Styles, StyleTransfer
 from styleforge.transfers.styles import StyleImage, style_size
 from styleforge.vgg.weights import Weights

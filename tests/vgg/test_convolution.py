@@ -210,3 +210,33 @@ def test_gradient_by_winograd_equals_autograd_of_torch_in_float64(
     assert len(by_winograd) == 2
     assert relative_error(ours.double(), theirs) < 1e-4
     assert relative_error(gradient.double(), expected) < 1e-4
+
+
+def test_there_is_no_gradient_where_the_border_is_reflected() -> None:
+    x, kernel = torch.rand(1, 2, 8, 8, requires_grad=True), torch.rand(3, 2, 3, 3)
+    result = Convolution(kernel, torch.zeros(3), padding="reflect")(x)
+    with pytest.raises(NotImplementedError, match="no gradient where the border is reflected"):
+        result.sum().backward()
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_tf32_is_allowed_only_where_it_is_wished(
+    tf32: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On the way there and back, whatever else the process allows."""
+    seen: list[bool] = []
+    for name in ("conv2d", "conv_transpose2d"):
+        own = getattr(F, name)
+
+        def watched(*arguments: Any, own: Any = own, **named: Any) -> Tensor:
+            seen.append(torch.backends.cudnn.allow_tf32)
+            result: Tensor = own(*arguments, **named)
+            return result
+
+        monkeypatch.setattr(F, name, watched)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", not tf32)
+    x = torch.rand(1, 2, 8, 8, requires_grad=True)
+    convolution = Convolution(torch.rand(3, 2, 3, 3), torch.zeros(3), tf32=tf32)
+    convolution(x).sum().backward()
+    assert seen == [tf32, tf32]
+    assert torch.backends.cudnn.allow_tf32 is not tf32

