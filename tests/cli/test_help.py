@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
+from typer.main import get_command
 
 import styleforge as package
+from styleforge.cli import app
 from tests.cli.conftest import Command
 
 
@@ -94,3 +99,29 @@ def test_shell_completion(
     monkeypatch.setenv("COMP_WORDS", typed)
     monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
     assert set(command().text.split()) == completed
+
+
+def every_command() -> list[tuple[str, ...]]:
+    """The names of all commands and of those below them."""
+
+    def below(group: Any, *names: str) -> Iterator[tuple[str, ...]]:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from below(command, *names, name)
+            else:
+                yield (*names, name)
+
+    return list(below(get_command(app)))
+
+
+@pytest.mark.parametrize("names", every_command(), ids=" ".join)
+def test_help_of_every_command(command: Command, names: tuple[str, ...]) -> None:
+    """Examples on lines of their own; nothing of Python's types or of the formatter's marks."""
+    done = command(*names, "--help")
+    assert (done.code, done.err) == (0, "")
+    lines = [line.strip() for line in done.text.splitlines()]
+    assert "Examples:" in lines
+    shown = lines[lines.index("Examples:") + 1]
+    assert shown.startswith(f"styleforge {names[0]}")
+    for mark in ("\\b", "\b", "list[", "<str>", "<path>", "TEXT "):
+        assert mark not in done.text.replace("TEXT  Written", "")
