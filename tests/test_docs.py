@@ -1,5 +1,4 @@
-"""What the README and the pages of docs/ say: their commands run, at a small size; their links lead
-somewhere."""
+"""The README and the pages of docs/: commands run, at a small size; links lead somewhere."""
 
 from __future__ import annotations
 
