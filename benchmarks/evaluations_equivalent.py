@@ -4,8 +4,8 @@
 
 The losses are those that the network was trained on (from the recipe in its file), on photos that
 it was not trained on; L-BFGS starts from the photo, at one scale, as in Johnson et al. 2016, who
-report 50 to 100 evaluations. Ours searches in coordinates of its own (README, Optimiser), so
-torch.optim.LBFGS on plain pixels is counted too. Prints a row per photo and style, and medians.
+report 50 to 100 evaluations. Ours searches in coordinates of its own (docs/how-it-works.md),
+so torch.optim.LBFGS on plain pixels is counted too. Prints a row per photo and style, and medians.
 """
 
 from __future__ import annotations
