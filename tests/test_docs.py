@@ -15,7 +15,13 @@ from tests.conftest import CAFE, CHELSEA, SAMPLES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-LINKED = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "benchmarks" / "README.md", SAMPLES / "README.md"]
+LINKED = [
+    *PAGES,
+    ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks" / "README.md",
+    SAMPLES / "README.md",
+]
 SMALL = {
     "transfer": ["-s", "48", "-n", "1", "--force"],
     "batch": ["-s", "48"],
@@ -108,8 +114,9 @@ def test_all_commands_of_the_page_run_in_order(page: Path) -> None:
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.stem)
 def test_the_python_of_the_page_runs(page: Path) -> None:
     for code in _blocks(page, "python"):
-        exec(code.replace('"size": 256', '"size": 48, "optimizer.steps": 1'), {})
-        for saved in re.findall(r'save_image\("(.*?)"', code):
+        quick = code.replace('"size": 256', '"size": 48, "optimizer.steps": 1')
+        exec(quick.replace("size=256", "size=48, steps=1"), {})
+        for saved in re.findall(r'(?:save_image|save)\("(.*?)"', code):
             assert Path(saved).is_file()
 
 
