@@ -195,7 +195,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     listener: training_job.Listener | None = None,
-) -> training_job.Outcome | None:
+) -> training_job.TrainingOutcome | None:
     """Train a network that repaints any photo in one pass; a folder beside it keeps what it learns.
 
     ``paintings`` are files, which may be named: ``cafe=a.jpg``. ``data`` is a folder of

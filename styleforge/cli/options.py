@@ -11,17 +11,17 @@ import typer
 
 from styleforge.core.errors import UsageError
 
-Command = TypeVar("Command", bound=Callable[..., None])
+AnyCommand = TypeVar("AnyCommand", bound=Callable[..., None])
 
 SETTINGS, RUN = "The picture (else as the preset says)", "How it is run"
 SAVED, SAID = "What is saved", "What is said"
 """Groups of options in the help."""
 
 
-def examples(*lines: str) -> Callable[[Command], Command]:
+def examples(*lines: str) -> Callable[[AnyCommand], AnyCommand]:
     """End a command's help with examples, each on its own line."""
 
-    def extended(command: Command) -> Command:
+    def extended(command: AnyCommand) -> AnyCommand:
         told = inspect.cleandoc(command.__doc__ or "")
         shown = "\n".join(["\b", "Examples:", *(f"  styleforge {line}" for line in lines)])
         command.__doc__ = f"{told}\n\n{shown}\n"

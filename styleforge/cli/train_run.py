@@ -14,7 +14,7 @@ from styleforge.cli.progress import bar, say
 from styleforge.core.devices import describe
 from styleforge.core.errors import INTERRUPTED
 from styleforge.training import job as training_job
-from styleforge.training.job import Listener, Outcome, TrainingJob, TrainingRequest
+from styleforge.training.job import Listener, TrainingJob, TrainingOutcome, TrainingRequest
 from styleforge.training.photographs import ENOUGH
 from styleforge.training.training import TrainingProgress
 
@@ -97,7 +97,7 @@ class _Screen(Listener):
         )
 
 
-def _report(outcome: Outcome) -> dict[str, Any]:
+def _report(outcome: TrainingOutcome) -> dict[str, Any]:
     """What ``--json`` prints."""
     return {
         "output": str(outcome.output),
@@ -109,7 +109,7 @@ def _report(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _print_summary(outcome: Outcome) -> None:
+def _print_summary(outcome: TrainingOutcome) -> None:
     if outcome.interrupted:
         say(f"Interrupted at step {outcome.steps}: --resume goes on from there")
         return

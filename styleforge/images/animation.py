@@ -84,7 +84,7 @@ def encode_animation(frames: list[Frame], suffix: str) -> bytes:
 
 
 def _encode_mp4(frames: list[Frame]) -> bytes:
-    """H.264 with half the colours' resolution, for which an odd last row or column is left out."""
+    """H.264 with half the colors' resolution, for which an odd last row or column is left out."""
     import av
 
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""The colours of an image as a mean and a covariance: how far from another's, and moved there."""
+"""The colors of an image as a mean and a covariance: how far from another's, and moved there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 _LEAST_VARIANCE = 1e-7
-"""A grey photo does not vary in some directions of colour; its rounding is not blown up."""
+"""A grey photo does not vary in some directions of color; its rounding is not blown up."""
 
 _LUMINANCE = (0.299, 0.587, 0.114)
 """Y of YIQ (ITU-R BT.601)."""
@@ -37,7 +37,7 @@ def color_distance(one: Colors, other: Colors) -> float:
     """Wasserstein-2 distance of normal distributions with these statistics, in units of [0, 1].
 
     W^2 = |m - m'|^2 + tr(C + C' - 2 (C^1/2 C' C^1/2)^1/2) (Dowson and Landau 1982): what
-    :func:`match_colors` moves a pixel's colour by, as a root mean square.
+    :func:`match_colors` moves a pixel's color by, as a root mean square.
     """
     root = _power(one.covariance, 0.5)
     crossed = _power(root @ other.covariance @ root, 0.5)
@@ -47,10 +47,10 @@ def color_distance(one: Colors, other: Colors) -> float:
 
 
 def match_colors(image: Tensor, target: Colors) -> Tensor:
-    """Move the colours of (1, 3, H, W) to a mean and covariance by the smallest linear change.
+    """Move the colors of (1, 3, H, W) to a mean and covariance by the smallest linear change.
 
     x -> T (x - m) + m', T = C^-1/2 (C^1/2 C' C^1/2)^1/2 C^-1/2: the symmetric form, which moves
-    colours least (Pitie and Kokaram 2007). Not clamped to [0, 1].
+    colors least (Pitie and Kokaram 2007). Not clamped to [0, 1].
     """
     own = colors([(image, 1.0)])
     least = _LEAST_VARIANCE * torch.eye(3, dtype=torch.float64)
@@ -84,7 +84,7 @@ def match_luminance(image: Tensor, photo: Tensor) -> Tensor:
 
 
 def keep_colors(pastiche: Tensor, photo: Tensor) -> Tensor:
-    """The pastiche's luminance with the photo's colours, both (1, 3, H, W); clamped to [0, 1].
+    """The pastiche's luminance with the photo's colors, both (1, 3, H, W); clamped to [0, 1].
 
     In YIQ (Gatys et al. 2017, section 5.2), whose Y alone is taken from the pastiche, so every
     channel of the photo moves by the same amount.

@@ -1,6 +1,6 @@
 """Image files to tensors: (1, 3, H, W), sRGB, float32 in [0, 1], as a person would see them.
 
-Orientation is applied, colour profiles are converted to sRGB, and grey, palette, CMYK and 16-bit
+Orientation is applied, color profiles are converted to sRGB, and grey, palette, CMYK and 16-bit
 files become RGB. Alpha and EXIF are kept beside the pixels, to be written back by ``output``.
 """
 
@@ -54,11 +54,11 @@ class Picture:
         return size_of(self.pixels)
 
 
-Source = Path | str | Picture
+ImageSource = Path | str | Picture
 """An image file, or one that is in memory."""
 
 
-def load_image(source: Source, *, min_side: int = MIN_SIDE) -> Picture:
+def load_image(source: ImageSource, *, min_side: int = MIN_SIDE) -> Picture:
     """Read a JPEG, PNG, WebP, TIFF or any other image that Pillow knows.
 
     Raises :class:`UsageError` for what is not a whole image with sides of that many pixels.
@@ -73,12 +73,12 @@ def load_image(source: Source, *, min_side: int = MIN_SIDE) -> Picture:
     return Picture(path, file_sha256(path), pixels, alpha, exif)
 
 
-def stem_of(source: Source) -> str:
+def stem_of(source: ImageSource) -> str:
     """The name that outputs are named after."""
     return (source.path if isinstance(source, Picture) else Path(source)).stem
 
 
-def as_picture(image: Source | Image.Image | np.ndarray[Any, Any] | Tensor) -> Picture:
+def as_picture(image: ImageSource | Image.Image | np.ndarray[Any, Any] | Tensor) -> Picture:
     """Whatever holds an image.
 
     A file's path; a Pillow image; an array (H, W) or (H, W, 3 or 4) of 8 or 16 bits, or of numbers
@@ -206,7 +206,7 @@ def _split_alpha(image: Image.Image) -> tuple[Image.Image, Tensor | None]:
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    """RGB in sRGB, or 16-bit grey as it is; an unusable colour profile is ignored."""
+    """RGB in sRGB, or 16-bit grey as it is; an unusable color profile is ignored."""
     if image.mode in _SIXTEEN_BIT_MODES or image.mode == "F":
         return image
     if image.mode not in ("RGB", "L", "CMYK", "LAB"):
@@ -244,7 +244,7 @@ def _to_tensor(image: Image.Image) -> Tensor:
 
 
 def _fill_invisible(pixels: Tensor, alpha: Tensor) -> Tensor:
-    """Give fully transparent pixels, whose colour means nothing, the mean colour of the rest."""
+    """Give fully transparent pixels, whose color means nothing, the mean color of the rest."""
     visible = (alpha > 0).float()
     mean = (pixels * visible).sum((2, 3), keepdim=True) / visible.sum().clamp(min=1)
     return torch.where(alpha > 0, pixels, mean)

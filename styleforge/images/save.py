@@ -142,7 +142,7 @@ def _srgb_profile() -> bytes:
 
 
 def _encode_png16(array: np.ndarray[Any, Any], exif: Image.Exif) -> bytes:
-    """Pillow writes no 16-bit colour: pypng codes the pixels, its chunks carry tag and EXIF."""
+    """Pillow writes no 16-bit color: pypng codes the pixels, its chunks carry tag and EXIF."""
     height, width, channels = array.shape
     plain, buffer = io.BytesIO(), io.BytesIO()
     writer = png.Writer(width, height, bitdepth=16, greyscale=False, alpha=channels == 4)
@@ -158,7 +158,7 @@ def _encode_png16(array: np.ndarray[Any, Any], exif: Image.Exif) -> bytes:
 def _encode_tiff(array: np.ndarray[Any, Any], exif: Image.Exif) -> bytes:
     """One deflated strip after the directory.
 
-    Pillow writes no 16-bit colour, and no EXIF into compressed files; its directories can.
+    Pillow writes no 16-bit color, and no EXIF into compressed files; its directories can.
     """
     height, width, channels = array.shape
     bits = array.itemsize * 8

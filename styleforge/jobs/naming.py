@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from styleforge.core.files import STDOUT
-from styleforge.images.load import Source, stem_of
+from styleforge.images.load import ImageSource, stem_of
 from styleforge.images.save import Depth, check_output
 
 _LONGEST = 200
 """Bytes of a name without its ending; file systems take 255."""
 
 
-def output_path(wanted: str | None, inputs: Sequence[Source]) -> Path | None:
+def output_path(wanted: str | None, inputs: Sequence[ImageSource]) -> Path | None:
     """Where the result goes: as wanted, or named after the inputs; None for standard output."""
     if wanted == STDOUT:
         return None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from styleforge.core.devices import Precision
 from styleforge.core.errors import UsageError, WeightsError
-from styleforge.images.load import Picture, Source, load_image
+from styleforge.images.load import ImageSource, Picture, load_image
 from styleforge.images.save import Depth
 from styleforge.jobs.painters import NetworkPainter, Painter, TransferPainter
 from styleforge.jobs.recipe import Input, TransferRecipe, versions
@@ -28,7 +28,7 @@ from styleforge.vgg.weights import Weights, load_weights
 class Painting:
     """A style image, and its weight among others; ``layers``: no name means all."""
 
-    path: Source
+    path: ImageSource
     weight: float = 1.0
     layers: tuple[str, ...] = ()
 
@@ -46,8 +46,8 @@ class OptimizedStyle:
     paintings: Sequence[Painting]
     preset_name: str
     preset: Preset
-    masks: Sequence[Source] = ()
-    style_masks: Sequence[Source] = ()
+    masks: Sequence[ImageSource] = ()
+    style_masks: Sequence[ImageSource] = ()
     precision: Precision = "float32"
     depth: Depth = 8
     weights_sha256: str = ""

@@ -12,7 +12,7 @@ import torch
 from styleforge.core.devices import pick_device
 from styleforge.core.errors import ModelError, UsageError
 from styleforge.images.geometry import Size
-from styleforge.images.load import Picture, Source, load_image
+from styleforge.images.load import ImageSource, Picture, load_image
 from styleforge.images.save import Depth, check_output
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import NetworkPainter
@@ -32,14 +32,14 @@ LARGEST = 32768
 class StylizeRequest:
     """What is wanted. No styles: the model's first. No model: the one that carries the first."""
 
-    photo: Source
+    photo: ImageSource
     styles: dict[str, float]
     model: str | None = None
     output: str | None = None
     size: int = 0
     strength: float = 1.0
     colors: str = "style"
-    masks: Sequence[Source] = ()
+    masks: Sequence[ImageSource] = ()
     seed: int = 0
     device: str = "auto"
     memory: int | None = None

@@ -19,7 +19,7 @@ from styleforge.images.save import Depth
 from styleforge.jobs.recipe import SynthesisRecipe
 from styleforge.jobs.result import Result
 from styleforge.synthesis.dream import Dream
-from styleforge.synthesis.run import Progress, Synthesis
+from styleforge.synthesis.run import Synthesis, SynthesisProgress
 from styleforge.transfers.estimate import available_memory, peak_memory
 from styleforge.vgg.network import VGG19
 
@@ -48,7 +48,7 @@ class SynthesisJob:
     picture: Callable[[], Tensor]
     depth: Depth = 8
 
-    def __iter__(self) -> Iterator[tuple[Run, Progress]]:
+    def __iter__(self) -> Iterator[tuple[Run, SynthesisProgress]]:
         """Carry out the runs, one after the other."""
         keep_freed_memory()
         for run in self.runs:

@@ -15,7 +15,7 @@ from styleforge.core.errors import UsageError
 from styleforge.core.files import write_atomically
 from styleforge.images.animation import Film, check_animation, encode_animation
 from styleforge.images.geometry import Size
-from styleforge.images.load import Picture, Source, load_image, stem_of
+from styleforge.images.load import ImageSource, Picture, load_image, stem_of
 from styleforge.images.save import Depth, check_output, save_image
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import TransferPainter, steps
@@ -41,12 +41,12 @@ class TransferRequest:
     show how the picture came about, ``source_map`` where its places came from.
     """
 
-    photo: Source
+    photo: ImageSource
     paintings: Sequence[Painting]
     preset_name: str
     preset: Preset
-    masks: Sequence[Source] = ()
-    style_masks: Sequence[Source] = ()
+    masks: Sequence[ImageSource] = ()
+    style_masks: Sequence[ImageSource] = ()
     init_photo: Path | None = None
     output: str | None = None
     device: str = "auto"

@@ -96,7 +96,7 @@ class Statistic(Protocol):
 
 
 @dataclass(frozen=True)
-class Moments:
+class Sums:
     """A :class:`Statistic` that follows from means over positions: S = of_means(sums(F) / M).
 
     Its loss is ``strength`` mean((S - A)^2), in units of ``relative`` rms(A). ``sums`` takes
@@ -142,7 +142,7 @@ def _guided_scatter(features: Tensor, channels: Tensor | None) -> Tensor:
     return scatter_matrix(guided(features, channels))
 
 
-GRAM = Moments(_guided_scatter, lambda gram: gram, strength=0.25)
+GRAM = Sums(_guided_scatter, lambda gram: gram, strength=0.25)
 """G, as in the paper."""
 
 

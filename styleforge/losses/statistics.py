@@ -19,8 +19,8 @@ from styleforge.core.layers import CONVOLUTIONS, stride
 from styleforge.losses.neighbors import nearest, variance
 from styleforge.losses.objective import (
     GRAM,
-    Moments,
     Statistic,
+    Sums,
     at_least_float32,
     guided,
     half_squared_distance,
@@ -76,10 +76,10 @@ def _centered(means: Tensor) -> Tensor:
     return gram - mean.mT @ mean
 
 
-MEAN_STD = Moments(_sums_and_squares, _mean_and_deviation, strength=3.5, relative=4.0)
+MEAN_STD = Sums(_sums_and_squares, _mean_and_deviation, strength=3.5, relative=4.0)
 """Mean and standard deviation of each channel (Li, Wang, Liu and Hou 2017, section 4.2)."""
 
-COVARIANCE = Moments(_scatter_and_sums, _centered, strength=0.5)
+COVARIANCE = Sums(_scatter_and_sums, _centered, strength=0.5)
 """The Gram matrix of centered features (Sun and Saenko 2016): it does not know their mean."""
 
 

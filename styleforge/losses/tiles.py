@@ -25,9 +25,9 @@ from styleforge.losses.objective import (
     Features,
     Guidance,
     Loss,
-    Moments,
     Objective,
     Statistic,
+    Sums,
     averaged,
     half_squared_distance,
     total_variation,
@@ -129,7 +129,7 @@ def style_statistics(
         features = extract(image)
         channels = {layer: place.channels for layer, place in guidance.items()}
         return {layer: statistic(features[layer], channels.get(layer)) for layer in layers}
-    assert isinstance(statistic, Moments)
+    assert isinstance(statistic, Sums)
     sums = _sums(extract, image, layers, tiling=tiling, moments=statistic, guidance=guidance)
     return {layer: statistic.of_means(sums[layer] / _positions(image, layer)) for layer in layers}
 
@@ -216,8 +216,8 @@ class TiledObjective:
         return loss, derivatives
 
     @property
-    def _moments(self) -> Moments:
-        assert isinstance(self.objective.statistic, Moments), "only sums can be taken in tiles"
+    def _moments(self) -> Sums:
+        assert isinstance(self.objective.statistic, Sums), "only sums can be taken in tiles"
         return self.objective.statistic
 
     def _style_loss(self, layer: str, means: Tensor) -> Tensor:
@@ -273,7 +273,7 @@ def _sums(
     layers: Iterable[str],
     *,
     tiling: Tiling,
-    moments: Moments,
+    moments: Sums,
     guidance: Mapping[str, Guidance],
 ) -> dict[str, Tensor]:
     """What a statistic sums, over all positions of the image's features at each layer."""
@@ -287,7 +287,7 @@ def _sums(
 
 
 def _own_sums(
-    tile: Tile, layer: str, features: Tensor, moments: Moments, guidance: Guidance | None
+    tile: Tile, layer: str, features: Tensor, moments: Sums, guidance: Guidance | None
 ) -> Tensor:
     """The tile's share of the sums; ``features`` are of what the tile looks at."""
     step = stride(layer)

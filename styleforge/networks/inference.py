@@ -88,7 +88,7 @@ class PreparedNetwork:
 
 
 def centred(image: Tensor) -> Tensor:
-    """The image less its mean colour, which the first normalisation would take away.
+    """The image less its mean color, which the first normalisation would take away.
 
     Without, the features of a pale or dark photo vary little beside their mean, and their
     variance is lost in rounding.

@@ -31,7 +31,7 @@ from styleforge.images.load import Picture
 from styleforge.images.save import to_levels
 from styleforge.networks.texture_network import TextureNetwork
 from styleforge.networks.transformer import TransformerNetwork
-from styleforge.presets.networks import Generator, TextureSettings, TransformerSettings
+from styleforge.presets.networks import GeneratorSettings, TextureSettings, TransformerSettings
 
 FORMAT = 1
 """Raised when a model file's meaning changes, so that an old tool does not misread a new one."""
@@ -62,7 +62,7 @@ class ModelInfo(Section):
     """What a model file says of itself."""
 
     format: int = FORMAT
-    generator: Generator = TransformerSettings()
+    generator: GeneratorSettings = TransformerSettings()
     styles: list[ModelStyle] = Field(min_length=1)
     recipe: dict[str, Any] = Field(default_factory=dict)
     licence: str = ""

@@ -37,4 +37,4 @@ class TextureSettings(Section):
     normalization: Literal["instance", "batch"] = "batch"
 
 
-Generator = Annotated[TransformerSettings | TextureSettings, Field(discriminator="kind")]
+GeneratorSettings = Annotated[TransformerSettings | TextureSettings, Field(discriminator="kind")]

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from styleforge.core.settings import Number, Section, Whole
-from styleforge.presets.networks import Generator, TextureSettings, TransformerSettings
+from styleforge.presets.networks import GeneratorSettings, TextureSettings, TransformerSettings
 from styleforge.presets.transfer import (
     Losses,
     StyleLayers,
@@ -55,7 +55,7 @@ class TrainingPreset(Losses):
     """All settings of a training."""
 
     style: TrainingStyle = TrainingStyle()
-    generator: Generator = TransformerSettings()
+    generator: GeneratorSettings = TransformerSettings()
     training: Schedule = Schedule()
 
     @model_validator(mode="after")

@@ -175,7 +175,7 @@ class Scales(Section):
 
 
 INITIAL_IMAGES = ("content", "noise", "recolored")
-"""What ``init`` can be besides an image file; recolored: the photo in the painting's colours."""
+"""What ``init`` can be besides an image file; recolored: the photo in the painting's colors."""
 
 
 ColorChoice = Literal["style", "content", "luminance", "keep"]

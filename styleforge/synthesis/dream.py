@@ -3,7 +3,7 @@
 Gradient ascent octave by octave, each time at an image that was shifted by a few random pixels:
 from a photo (Mordvintsev, Olah and Tyka 2015) or from noise (Olah, Mordvintsev and Schubert
 2017). Steps are taken where smooth changes come easily (parameterization.py) and with the
-gradient's colours muted, for otherwise a few glaring ones are all that is left.
+gradient's colors muted, for otherwise a few glaring ones are all that is left.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.images.load import MIN_SIDE
 from styleforge.optimize.parameterization import Parameterization
 from styleforge.optimize.scales import Scale, refine
-from styleforge.synthesis.run import Progress
+from styleforge.synthesis.run import SynthesisProgress
 from styleforge.vgg.network import VGG19
 
 OCTAVES = 4
@@ -38,7 +38,7 @@ EXPONENT = 0.25
 """Of the frequency, in the coordinates: smoother than pixels, crisper than L-BFGS's."""
 
 CHROMA = 0.15
-"""What is left of the gradient's colours beside its grey."""
+"""What is left of the gradient's colors beside its grey."""
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,12 @@ class Dream:
         self._generator = torch.Generator().manual_seed(seed)
         self._reached: Tensor | None = None
 
-    def __iter__(self) -> Iterator[Progress]:
+    def __iter__(self) -> Iterator[SynthesisProgress]:
         for index, scale in enumerate(self.scales):
             with out_of_memory_as_error(scale.size):
                 for step, (image, activation) in enumerate(self._ascend(scale)):
                     self._reached = image
-                    yield Progress(index, scale, step, activation)
+                    yield SynthesisProgress(index, scale, step, activation)
 
     @property
     def started(self) -> bool:
@@ -149,6 +149,6 @@ def octaves(size: Size, steps: int) -> list[Scale]:
 
 
 def muted(gradient: Tensor) -> Tensor:
-    """A gradient (1, 3, H, W) with a part of its colours: grey + c (gradient - grey)."""
+    """A gradient (1, 3, H, W) with a part of its colors: grey + c (gradient - grey)."""
     grey = gradient.mean(1, keepdim=True)
     return grey + CHROMA * (gradient - grey)

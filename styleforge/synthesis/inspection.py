@@ -54,7 +54,7 @@ def _labelled(one: FeatureMap, cell: int) -> Tensor:
 
 
 def gram_picture(gram: Tensor, title: str) -> bytes:
-    """A Gram matrix (N, N) as a PNG, its values on a logarithmic scale of colours."""
+    """A Gram matrix (N, N) as a PNG, its values on a logarithmic scale of colors."""
     from matplotlib.colors import LogNorm  # slow to import
     from matplotlib.figure import Figure
 

@@ -23,7 +23,7 @@ ObjectiveAt = Callable[[Size], Callable[[Tensor], Loss]]
 
 
 @dataclass(frozen=True)
-class Progress:
+class SynthesisProgress:
     """Where a run stands after so many steps at a scale; ``value`` is of what it measures."""
 
     scale_index: int
@@ -58,12 +58,12 @@ class Synthesis:
         self._start = white_noise(scales[0].size, seed)
         self._reached: Iterate | None = None
 
-    def __iter__(self) -> Iterator[Progress]:
+    def __iter__(self) -> Iterator[SynthesisProgress]:
         for index, scale in enumerate(self.scales):
             with out_of_memory_as_error(scale.size):
                 for iterate in self._descend(scale):
                     self._reached = iterate
-                    yield Progress(index, scale, iterate.step, iterate.loss.total)
+                    yield SynthesisProgress(index, scale, iterate.step, iterate.loss.total)
 
     @property
     def started(self) -> bool:

@@ -80,7 +80,7 @@ def source_size(painting: Size, period: Size) -> Size:
 def texture_objective(network: VGG19, grams: Mapping[str, Tensor]) -> Objective:
     """mean_l |G - A|^2 / |A|^2 against Gram matrices A, for images of which ``network`` gives G.
 
-    Departure from the paper, which weighs E_l equally: the deepest layers would outweigh colours.
+    Departure from the paper, which weighs E_l equally: the deepest layers would outweigh colors.
     """
     weights = {name: 4 / len(grams) / gram.square().mean().item() for name, gram in grams.items()}
     return Objective(network, {}, {}, grams, weights)

@@ -161,7 +161,7 @@ class Listener:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """How a training ended. ``validation`` is the least loss on unseen photos, if there was any."""
 
     output: Path
@@ -173,7 +173,7 @@ class Outcome:
     folder: Path
 
 
-def run(request: TrainingRequest, listener: Listener | None = None) -> Outcome | None:
+def run(request: TrainingRequest, listener: Listener | None = None) -> TrainingOutcome | None:
     """Train to the end, or to the first Ctrl-C, which leaves a checkpoint.
 
     Processes that torchrun has started again go on from the last checkpoint. Of several processes
@@ -256,7 +256,7 @@ class _Record:
         self._seconds = training.seconds
 
 
-def _finish(job: TrainingJob, training: Training, *, interrupted: bool) -> Outcome:
+def _finish(job: TrainingJob, training: Training, *, interrupted: bool) -> TrainingOutcome:
     """Save the checkpoint, or, at the end, the best model under its own name."""
     folder, output = job.folder, job.request.output
     if interrupted:
@@ -266,7 +266,7 @@ def _finish(job: TrainingJob, training: Training, *, interrupted: bool) -> Outco
         save_model(output, best.info, best.network)
     else:
         save_model(output, job.info(training), training.trainer.average)
-    return Outcome(
+    return TrainingOutcome(
         output=output,
         interrupted=interrupted,
         steps=training.trainer.step_count,

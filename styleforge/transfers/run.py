@@ -207,7 +207,7 @@ class Studio:
         return objective if tiling is None else TiledObjective(objective, tiling)
 
     def colors(self, longest: int) -> Colors:
-        """The styles' colours taken together."""
+        """The styles' colors taken together."""
         own = shares([style.weight for style in self.styles])
         images = [
             resize(style.image, fit_size(size_of(style.image), longest)) for style in self.styles
@@ -371,7 +371,7 @@ class StyleTransfer:
         return refine(image, reached.initial, self._initial(scale), detail=detail)
 
     def _initial(self, scale: Scale) -> Tensor:
-        """Content, noise, recoloured content or the given image at this scale, on the CPU."""
+        """Content, noise, recolored content or the given image at this scale, on the CPU."""
         preset = self.studio.preset
         if self._init is None and preset.init == "noise":
             width, height = scale.size

@@ -50,7 +50,7 @@ class Score:
 
     ``content`` is the relative distance of the features to the content image's, by layer;
     ``style`` that of the Gram matrices to the styles'. ``ssim`` is the structural similarity of
-    the luminance to the content image's. The colours' distances are Wasserstein-2 distances
+    the luminance to the content image's. The colors' distances are Wasserstein-2 distances
     between normal distributions, in units of the range of a channel.
 
     ``nearness`` is how far the picture's patches are from the most similar of the styles', by

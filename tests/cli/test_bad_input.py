@@ -378,7 +378,7 @@ def test_weights_of_another_network(transfer: Command) -> None:
     [
         (("transfer",), "Missing argument"),
         (("transfer", "c.png"), "name a painting, too"),
-        (("transfer", "c.png", "s.png", "--colour"), "No such option: --colour"),
+        (("transfer", "c.png", "s.png", "--color"), "No such option: --color"),
         (("transfer", "c.png", "s.png", "--size", "big"), "'--size'"),
         (("transfer", "c.png", "s.png", "--save-every", "-1"), "'--save-every'"),
         (("rerun", "c.png"), "'--output'"),

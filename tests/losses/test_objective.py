@@ -8,9 +8,9 @@ from torch import Tensor
 from styleforge.losses.objective import (
     GRAM,
     Guidance,
-    Moments,
     NeighborTarget,
     Objective,
+    Sums,
     averaged,
     content_loss,
     gram_matrix,
@@ -279,7 +279,7 @@ def test_objective_is_the_weighted_sum() -> None:
 
 def test_objective_with_another_statistic_in_regions() -> None:
     """Of the mean: each region's own, weighed by its share."""
-    mean = Moments(lambda x, t: (x * t**2).sum((2, 3))[:, None], lambda means: means, strength=1.0)
+    mean = Sums(lambda x, t: (x * t**2).sum((2, 3))[:, None], lambda means: means, strength=1.0)
     image = torch.cat([torch.full((1, 1, 2, 2), value) for value in (1.0, 5.0)], dim=3)
     channels = torch.zeros(2, 1, 2, 4)
     channels[0, ..., :2] = channels[1, ..., 2:] = 2**0.5

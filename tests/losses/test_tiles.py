@@ -10,7 +10,7 @@ from torch import Tensor
 from styleforge.core.layers import LAYERS, filters, reach, stride
 from styleforge.losses.masks import guidance
 from styleforge.losses.neighbors import CELL
-from styleforge.losses.objective import GRAM, Moments, NeighborTarget, Objective, gram_matrix
+from styleforge.losses.objective import GRAM, NeighborTarget, Objective, Sums, gram_matrix
 from styleforge.losses.statistics import COVARIANCE, MEAN_STD, SlicedWasserstein
 from styleforge.losses.tiles import TiledObjective, Tiling, style_statistics, whole_features
 from styleforge.vgg.network import VGG19, Padding, Pooling
@@ -94,7 +94,7 @@ def test_loss_and_gradient_equal_those_of_the_whole_picture(
     "statistic", [GRAM, MEAN_STD, COVARIANCE], ids=["gram", "mean-std", "covariance"]
 )
 def test_other_statistics_and_regions_equal_those_of_the_whole_picture(
-    statistic: Moments, in_regions: bool, weights: Weights
+    statistic: Sums, in_regions: bool, weights: Weights
 ) -> None:
     layers = STYLE[:2]
     network = VGG19(weights, layers).double()
@@ -205,7 +205,7 @@ def test_targets_equal_those_of_the_whole_picture(size: tuple[int, int], weights
 
 @pytest.mark.parametrize("statistic", [MEAN_STD, COVARIANCE], ids=["mean-std", "covariance"])
 def test_targets_of_other_statistics_equal_those_of_the_whole_picture(
-    statistic: Moments, weights: Weights
+    statistic: Sums, weights: Weights
 ) -> None:
     network = VGG19(weights, STYLE).double()
     picture = image(101, 75).double()

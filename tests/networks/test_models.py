@@ -257,7 +257,7 @@ DAMAGED = {
     "no styles": '{"format": 1}',
     "empty styles": '{"format": 1, "styles": []}',
     "style without name": '{"format": 1, "styles": [{}]}',
-    "unknown key": f'{{"format": 1, {STYLES}, "colour": 1}}',
+    "unknown key": f'{{"format": 1, {STYLES}, "color": 1}}',
     "unknown kind": f'{{"format": 1, {STYLES}, "generator": {{"kind": "gan"}}}}',
     "no kind": f'{{"format": 1, {STYLES}, "generator": {{"width": 2}}}}',
     "width": f'{{"format": 1, {STYLES}, "generator": {{"kind": "transformer", "width": 0}}}}',

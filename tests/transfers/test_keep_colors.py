@@ -20,7 +20,7 @@ def between(low: float, high: float, seed: int) -> Tensor:
     return low + (high - low) * random
 
 
-def test_luminance_is_the_pastiches_and_colour_is_the_photos() -> None:
+def test_luminance_is_the_pastiches_and_color_is_the_photos() -> None:
     pastiche, photo = between(0.4, 0.6, 0), between(0.3, 0.7, 1)
     found = yiq(keep_colors(pastiche, photo))
     torch.testing.assert_close(found[:, :1], yiq(pastiche)[:, :1], rtol=0, atol=1e-6)
