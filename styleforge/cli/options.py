@@ -22,7 +22,7 @@ def examples(*lines: str) -> Callable[[AnyCommand], AnyCommand]:
     """End a command's help with examples, each on its own line."""
 
     def extended(command: AnyCommand) -> AnyCommand:
-        told = inspect.cleandoc(command.__doc__ or "")
+        told = inspect.cleandoc(command.__doc__ or "").replace("[", "\\[")  # no markup of rich's
         shown = "\n".join(["\b", "Examples:", *(f"  styleforge {line}" for line in lines)])
         command.__doc__ = f"{told}\n\n{shown}\n"
         return command

@@ -101,6 +101,10 @@ def test_shell_completion(
     assert set(command().text.split()) == completed
 
 
+def test_brackets_in_help_stay(command: Command) -> None:
+    assert "pip install 'styleforge[onnx]'" in command("export", "--help").text
+
+
 def every_command() -> list[tuple[str, ...]]:
     """The names of all commands and of those below them."""
 
