@@ -155,7 +155,12 @@ def suitable() -> Findings:
     """The default's time and memory for a 3:2 photo, and the largest size that is done soon."""
     from styleforge.core.devices import pick_device
     from styleforge.presets.transfer import DEFAULT_PRESET, load_preset
-    from styleforge.transfers.estimate import available_memory, estimate, measured_speed
+    from styleforge.transfers.estimate import (
+        available_memory,
+        estimate,
+        extra_bytes,
+        measured_speed,
+    )
     from styleforge.transfers.loss_network import loss_network
     from styleforge.transfers.schedule import plan
     from styleforge.vgg.weights import load_weights
@@ -164,10 +169,11 @@ def suitable() -> Findings:
     there = available_memory(picked)
     network = loss_network(load_weights(), load_preset(DEFAULT_PRESET)).to(picked)
     speed = measured_speed(network, picked)
+    extra = extra_bytes(load_preset(DEFAULT_PRESET))
     found: Findings = {"size": min(SIZES) // 2}
     for size in SIZES:
         scales = plan((3 * size, 2 * size), load_preset(DEFAULT_PRESET, {"size": size}))
-        expected = estimate(network, scales, device=picked, memory=there, speed=speed)
+        expected = estimate(network, scales, device=picked, memory=there, speed=speed, extra=extra)
         found[f"at_{size}"] = {
             "seconds": round(expected.seconds),
             "memory_mib": expected.memory >> 20,

@@ -26,7 +26,7 @@ from styleforge.networks.apply import Stylizer
 from styleforge.networks.models import Model
 from styleforge.optimize.scales import Scale
 from styleforge.presets.transfer import ColorChoice, Preset
-from styleforge.transfers.estimate import available_memory, estimate, working_memory
+from styleforge.transfers.estimate import available_memory, estimate, extra_bytes, working_memory
 from styleforge.transfers.run import Progress, Studio, StyleTransfer
 from styleforge.transfers.schedule import plan
 
@@ -242,7 +242,8 @@ class TransferPainter:
         if not runs:
             return 0.0
         memory = available_memory(self.device)
-        first = estimate(studio.network, runs[0], device=self.device, memory=memory)
+        extra = extra_bytes(studio.preset)
+        first = estimate(studio.network, runs[0], device=self.device, memory=memory, extra=extra)
         return first.seconds * sum(map(_work, runs)) / _work(runs[0])
 
 

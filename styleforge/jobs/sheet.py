@@ -27,7 +27,7 @@ from styleforge.jobs.transfer import TransferJob, TransferRequest, TransferRun
 from styleforge.optimize.scales import Scale
 from styleforge.presets.grid import Variation, variations, varied_preset, varying
 from styleforge.presets.transfer import INITIAL_IMAGES, Preset
-from styleforge.transfers.estimate import Estimate, available_memory, estimate
+from styleforge.transfers.estimate import Estimate, available_memory, estimate, extra_bytes
 from styleforge.transfers.loss_network import loss_network
 from styleforge.transfers.schedule import plan
 from styleforge.vgg.weights import Weights, load_weights
@@ -167,7 +167,15 @@ class SheetJob:
         estimates = []
         for key, preset in presets.items():
             network = loss_network(self._weights(preset), preset).to(self.device)
-            estimates.append(estimate(network, scales[key], device=self.device, memory=self.memory))
+            estimates.append(
+                estimate(
+                    network,
+                    scales[key],
+                    device=self.device,
+                    memory=self.memory,
+                    extra=extra_bytes(preset),
+                )
+            )
         return Estimate(
             evaluations=sum(part.evaluations for part in estimates),
             seconds=sum(part.seconds for part in estimates),

@@ -25,7 +25,7 @@ from styleforge.jobs.styles import LoadedStyle, OptimizedStyle, Painting, named_
 from styleforge.losses.masks import check_masks
 from styleforge.optimize.scales import Scale
 from styleforge.presets.transfer import INITIAL_IMAGES, Preset
-from styleforge.transfers.estimate import available_memory, ensure_memory
+from styleforge.transfers.estimate import available_memory, ensure_memory, extra_bytes
 from styleforge.transfers.run import Progress
 from styleforge.transfers.schedule import plan
 from styleforge.transfers.source_map import source_map
@@ -224,7 +224,13 @@ class TransferRun:
         studio = painter.studio
         if studio.tiling(job.size) is None:
             keep_freed_memory()  # which takes more of it where pictures are large
-        ensure_memory(job.memory, studio.network, job.size, device=job.device)
+        ensure_memory(
+            job.memory,
+            studio.network,
+            job.size,
+            device=job.device,
+            extra=extra_bytes(job.request.preset),
+        )
 
     def __iter__(self) -> Iterator[Progress]:
         for progress in steps(self._transfer):

@@ -15,9 +15,11 @@ from styleforge.core.errors import OutOfMemoryError
 from styleforge.core.layers import CONVOLUTIONS, LAYERS, filters, stride
 from styleforge.images.geometry import Size
 from styleforge.losses.objective import gram_matrix
+from styleforge.losses.statistics import sorting_bytes
 from styleforge.losses.tiles import Tiling
 from styleforge.optimize.lbfgs import HISTORY
 from styleforge.optimize.scales import Scale, Stage
+from styleforge.presets.transfer import Preset
 from styleforge.vgg.network import VGG19
 
 _PROBE_SIDES = (128, 256, 512)
@@ -73,12 +75,17 @@ def estimate(
     device: torch.device,
     memory: int,
     speed: Speed | None = None,
+    extra: float = 0.0,
 ) -> Estimate:
-    """Predict a run over these scales with this network, which is on ``device``, in ``memory``."""
+    """Predict a run over these scales with this network, which is on ``device``, in ``memory``.
+
+    ``extra`` is what its preset takes beside the network (:func:`extra_bytes`).
+    """
     speed = speed or measured_speed(network, device)
     seconds = 0.0
     for scale in scales:
-        tiling = tiling_within(memory, network, _pixels(scale), device=device)
+        left = memory - round(_pixels(scale) * extra)
+        tiling = tiling_within(left, network, _pixels(scale), device=device)
         looked_at = _pixels(scale) if tiling is None else tiling.cost(*scale.size)
         at_once = _pixels(scale) if tiling is None else min(_pixels(scale), tiling.largest)
         evaluations = scale.steps + 1 + _TARGET_EVALUATIONS[scale.stage]
@@ -87,7 +94,7 @@ def estimate(
     return Estimate(
         evaluations=sum(scale.steps + 1 for scale in scales),
         seconds=seconds,
-        memory=_least_memory(memory, network, largest, device),
+        memory=_least_memory(memory, network, largest, device, extra),
     )
 
 
@@ -127,19 +134,23 @@ def working_memory(memory: int, device: torch.device) -> int:
     return max(0, memory - _RESIDENT_BYTES[device.type])
 
 
-def ensure_memory(memory: int, network: VGG19, size: Size, *, device: torch.device) -> None:
+def ensure_memory(
+    memory: int, network: VGG19, size: Size, *, device: torch.device, extra: float = 0.0
+) -> None:
     """Raise :class:`OutOfMemoryError` where a run at (width, height) would not fit, even in tiles.
 
     On a CPU the system would otherwise kill the process without a word.
     """
     pixels = size[0] * size[1]
-    needed = _least_memory(memory, network, pixels, device)
+    needed = _least_memory(memory, network, pixels, device, extra)
     if needed <= memory:
         return
     sizes = range(max(size) // 32 * 32, 0, -32)
     shares = ((longest, pixels * (longest / max(size)) ** 2) for longest in sizes)
     fitting = (
-        n for n, part in shares if _least_memory(memory, network, int(part), device) <= memory
+        n
+        for n, part in shares
+        if _least_memory(memory, network, int(part), device, extra) <= memory
     )
     longest = next(fitting, 0)
     advice = f"try `size` {longest}" if longest else "free some memory"  # --size 0 is the photo's
@@ -149,10 +160,21 @@ def ensure_memory(memory: int, network: VGG19, size: Size, *, device: torch.devi
     )
 
 
-def _least_memory(memory: int, network: VGG19, pixels: int, device: torch.device) -> int:
+def _least_memory(
+    memory: int, network: VGG19, pixels: int, device: torch.device, extra: float
+) -> int:
     """Bytes of a run in the tiles, or as a whole, that suit this much memory."""
-    tiling = tiling_within(memory, network, pixels, device=device)
-    return peak_memory(network, pixels, device=device, tiling=tiling)
+    beside = round(pixels * extra)
+    tiling = tiling_within(memory - beside, network, pixels, device=device)
+    return peak_memory(network, pixels, device=device, tiling=tiling) + beside
+
+
+def extra_bytes(preset: Preset) -> float:
+    """Memory per pixel of a preset's targets beyond those of conv4_2 and Gram matrices."""
+    extra = target_bytes(preset.content_weights) + neighbor_bytes(preset.neighbor_weights)
+    if preset.style.statistic == "sliced-wasserstein":
+        extra += sorting_bytes(preset.style_weights)
+    return extra
 
 
 def target_bytes(layers: Iterable[str]) -> float:

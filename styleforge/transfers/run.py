@@ -25,13 +25,13 @@ from styleforge.images.colors import Colors, colors, grey, keep_colors, match_co
 from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.losses.masks import check_masks, check_style_masks, composite
 from styleforge.losses.objective import Loss, NeighborTarget, Objective
-from styleforge.losses.statistics import sorting_bytes, statistic_named
+from styleforge.losses.statistics import statistic_named
 from styleforge.losses.tiles import TiledObjective, Tiling, whole_features
 from styleforge.optimize.evaluation import LossValues
 from styleforge.optimize.minimize import Carried, Iterate, minimize
 from styleforge.optimize.scales import Scale, Stage, refine
 from styleforge.presets.transfer import Preset
-from styleforge.transfers.estimate import neighbor_bytes, peak_memory, target_bytes, tiling_within
+from styleforge.transfers.estimate import extra_bytes, peak_memory, tiling_within
 from styleforge.transfers.loss_network import loss_network
 from styleforge.transfers.matching import Sources, StyleNeighbors
 from styleforge.transfers.schedule import check_shape, plan
@@ -147,11 +147,7 @@ class Studio:
             return None
         pixels = size[0] * size[1]
         sorts = self.preset.style.statistic == "sliced-wasserstein"
-        extra = target_bytes(self.preset.content_weights)
-        extra += neighbor_bytes(self.preset.neighbor_weights)
-        if sorts:
-            extra += sorting_bytes(self.preset.style_weights)
-        memory = self._memory - round(pixels * extra)
+        memory = self._memory - round(pixels * extra_bytes(self.preset))
         tiling = tiling_within(memory, self.network, pixels, device=self.device)
         if tiling is not None and sorts:
             raise OutOfMemoryError(

@@ -383,7 +383,7 @@ def test_a_process_that_is_stopped_is_resumed_to_the_same_weights(
     assert 12 <= step < RUN.training.steps
     assert ("Interrupted at step" in err) == (number == signal.SIGINT)
     if number == signal.SIGINT:
-        assert err.splitlines()[-1] == f"Interrupted at step {step}: `resume` goes on from there"
+        assert err.splitlines()[-1] == f"Interrupted at step {step}: --resume goes on from there"
     assert not (tmp_path / "stopped.safetensors").exists()
 
     resumed = request(tmp_path, "stopped.safetensors", resume=True)

@@ -6,11 +6,14 @@ from torch import Tensor
 
 from styleforge.core.errors import OutOfMemoryError
 from styleforge.optimize.scales import Scale
+from styleforge.presets.transfer import load_preset
 from styleforge.transfers import estimate as estimate_module
 from styleforge.transfers.estimate import (
     bytes_per_pixel,
     ensure_memory,
     estimate,
+    extra_bytes,
+    neighbor_bytes,
     peak_memory,
     tiling_within,
 )
@@ -144,3 +147,18 @@ def test_saved_features_are_no_more_than_counted(weights: Weights, photo: Tensor
     pixels = photo.shape[2] * photo.shape[3]
     counted = (bytes_per_pixel(network) - estimate_module._WORKING_BYTES) * pixels
     assert 0.9 * counted < sum(saved.values()) <= 1.01 * counted
+
+
+def test_what_a_presets_targets_take_counts(network: VGG19) -> None:
+    """Neighbors are as much again as the features at their layers."""
+    painterly, gram = load_preset("painterly"), load_preset("gram")
+    assert extra_bytes(gram) == 0
+    assert extra_bytes(painterly) == pytest.approx(neighbor_bytes(painterly.neighbor_weights))
+    scales = [Scale((512, 512), 1)]
+    plain, more = (
+        estimate(network, scales, device=CPU, memory=PLENTY, extra=extra).memory
+        for extra in (0.0, 1000.0)
+    )
+    assert more - plain == 1000 * 512**2
+    with pytest.raises(OutOfMemoryError):
+        ensure_memory(plain, network, (512, 512), device=CPU, extra=1e6)
