@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from styleforge import Studio, load_image, load_preset
+from styleforge import Studio, StyleTransfer, load_image, load_preset
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.layers import CONVOLUTIONS, LAYERS
 from styleforge.images.geometry import resize
@@ -154,7 +154,7 @@ def styleforge(pictures: Pictures) -> Evaluate:
     if image.device.type == "cpu":
         keep_freed_memory()
     content, style = pictures.content.cpu(), pictures.style.cpu()
-    run = Studio([(style, 1.0)], PRESET, device=image.device).transfer(content)
+    run = StyleTransfer(Studio([(style, 1.0)], PRESET, device=image.device), content)
     space = Parameterization(*image.shape[2:], device=image.device)
     evaluator = Evaluator(run.studio.objective(resize(content, run.scales[-1].size)), space)
     point = space.coordinates(image)
@@ -288,7 +288,7 @@ def styleforge_seconds(weights: Weights, pictures: Pictures, steps: int, wanted:
     content, style = pictures.content.cpu(), pictures.style.cpu()
     preset = load_preset(FAST_PRESET, {"optimizer.steps": steps})
     device = pictures.image.device
-    run = Studio([(style, 1.0)], preset, device=device, weights=weights).transfer(content)
+    run = StyleTransfer(Studio([(style, 1.0)], preset, device=device, weights=weights), content)
     for progress in run:
         last = progress.scale_index == progress.scale_count - 1
         if last and progress.loss.total <= wanted:

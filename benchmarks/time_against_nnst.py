@@ -13,6 +13,9 @@ picture's seconds are its file's time less that of the process's start. Their lo
 nnst_judge.py, of the PNG. The time to it is that of a picture that reaches it after one that does
 not, found by halving; it is the first, unless losses rise on the way.
 
+On one thread (--threads 1) a run's seconds are the processor's, so that other work on the machine
+does not count; those of pictures on the way are the clock's.
+
 FOLDER holds a picture and a JSON file with the seconds for each run: what is there is not run
 again. The exit code is 1 where one of our runs takes over a tenth of their time or does not get
 to their loss.
@@ -24,6 +27,7 @@ import argparse
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -102,8 +106,11 @@ class Case:
             environment = os.environ | {"OMP_NUM_THREADS": str(self.settings.threads)}
             loads = [os.getloadavg()[0]]
             started = time.time_ns()
+            before = processor_seconds()
             subprocess.run(command, check=True, cwd=place, env=environment, stdout=sys.stderr)
             seconds = (time.time_ns() - started) / 1e9
+            if self.settings.threads == 1:
+                seconds = min(seconds, processor_seconds() - before)
             loads.append(os.getloadavg()[0])
             saved = {
                 other.name: (other.stat().st_mtime_ns - started) / 1e9
@@ -156,6 +163,12 @@ class Run:
             else:
                 low = middle
         return pictures[high][0]
+
+
+def processor_seconds() -> float:
+    """Of all processes that have been waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def store(file: Path, notes: dict[str, Any]) -> None:

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from styleforge.jobs.result import Result as Result
     from styleforge.jobs.styles import Painting as Painting
     from styleforge.presets.transfer import load_preset as load_preset
-    from styleforge.transfers.run import Studio as Studio
+    from styleforge.transfers.run import StyleTransfer as StyleTransfer
+    from styleforge.transfers.studio import Studio as Studio
 
 _HOMES = {
     "styleforge.api": ["batch", "stylize", "texture", "train", "transfer", "transfer_steps"],
@@ -49,7 +50,8 @@ _HOMES = {
     "styleforge.jobs.result": ["Result"],
     "styleforge.jobs.styles": ["Painting"],
     "styleforge.presets.transfer": ["load_preset"],
-    "styleforge.transfers.run": ["Studio"],
+    "styleforge.transfers.run": ["StyleTransfer"],
+    "styleforge.transfers.studio": ["Studio"],
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -19,7 +19,7 @@ from styleforge.core.signals import interruptible
 from styleforge.jobs.painters import TransferPainter
 from styleforge.jobs.sheet import Cell, SheetJob, evaluated
 from styleforge.jobs.sheet_result import save_sheet
-from styleforge.transfers.run import Progress
+from styleforge.optimize.coarse_to_fine import Progress
 
 
 def print_plan(job: SheetJob, *, as_json: bool) -> None:

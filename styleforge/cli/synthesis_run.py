@@ -10,7 +10,8 @@ from styleforge.cli.report import Manner, conclude, deliver
 from styleforge.core.files import STDOUT
 from styleforge.core.signals import interruptible
 from styleforge.jobs.result import Result
-from styleforge.jobs.synthesis import Run, SynthesisJob
+from styleforge.jobs.synthesis import SynthesisJob
+from styleforge.optimize.coarse_to_fine import CoarseToFine
 
 
 def run(job: SynthesisJob, manner: Manner) -> None:
@@ -32,7 +33,7 @@ def _follow(job: SynthesisJob, *, quiet: bool) -> bool:
                 before = sum(map(_work, job.runs[: job.runs.index(one)]))
                 done = _work(one, progress.scale_index) + width * height * (progress.step + 1)
                 shown.set_description_str(f"{width} x {height}", refresh=False)
-                shown.set_postfix_str(f"{one.measure} {progress.value:.4g}", refresh=False)
+                shown.set_postfix_str(f"{one.measure} {progress.loss.total:.4g}", refresh=False)
                 shown.update(before + done - shown.n)
         except KeyboardInterrupt:
             if not job.started:
@@ -54,6 +55,6 @@ def _report(job: SynthesisJob, result: Result, seconds: float, *, finished: bool
     }
 
 
-def _work(run: Run, scales: int | None = None) -> int:
+def _work(run: CoarseToFine, scales: int | None = None) -> int:
     """Pixels evaluated in a run, or in so many of its scales."""
     return sum(s.size[0] * s.size[1] * (s.steps + 1) for s in run.scales[:scales])

@@ -13,8 +13,8 @@ from styleforge.core.errors import OutOfMemoryError, StyleforgeError, UsageError
 from styleforge.core.files import STDOUT
 from styleforge.core.signals import interruptible
 from styleforge.jobs.transfer import TransferJob, TransferRun
+from styleforge.optimize.coarse_to_fine import Progress
 from styleforge.optimize.minimize import STALL_STEPS
-from styleforge.transfers.run import Progress
 
 
 def run(job: TransferJob, manner: Manner) -> None:

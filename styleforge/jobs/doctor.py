@@ -135,7 +135,7 @@ def evaluation() -> Findings:
 
     from styleforge.core.devices import pick_device
     from styleforge.presets.transfer import DEFAULT_PRESET, load_preset
-    from styleforge.transfers.run import Studio
+    from styleforge.transfers.studio import Studio
     from styleforge.vgg.weights import load_weights
 
     picked = pick_device()

@@ -18,8 +18,8 @@ from styleforge.images.load import MIN_SIDE, Picture, load_image
 from styleforge.jobs.naming import checked_output
 from styleforge.jobs.recipe import Input, SynthesisRecipe, versions
 from styleforge.jobs.synthesis import PictureSize, SynthesisJob, check_memory, fitting_size
-from styleforge.synthesis.dream import Dream, Target
-from styleforge.synthesis.run import white_noise
+from styleforge.optimize.coarse_to_fine import white_noise
+from styleforge.synthesis.dream import Target, dream
 from styleforge.transfers.loss_network import paper_network
 from styleforge.vgg.weights import load_weights
 
@@ -117,7 +117,7 @@ def prepare(request: DreamRequest) -> SynthesisJob:
     with out_of_memory_as_error(size):
         network = paper_network(weights, [target.read]).to(device)
     check_memory(network, size, device)
-    dream = Dream(network, target, start, steps=request.all_steps, seed=request.seed)
+    run = dream(network, target, start, steps=request.all_steps, seed=request.seed)
     recipe = SynthesisRecipe(
         command="dream",
         inputs={} if picture is None else {"image": Input.of(picture)},
@@ -126,7 +126,7 @@ def prepare(request: DreamRequest) -> SynthesisJob:
         device=device.type,
         versions=versions(),
     )
-    return SynthesisJob(output, device, recipe, [dream], dream.image)
+    return SynthesisJob(output, device, recipe, [run], run.image)
 
 
 def _check_unit(target: Target, size: Size) -> None:

@@ -24,11 +24,13 @@ from styleforge.jobs.recipe import Before, Input, StylizeRecipe, TransferRecipe,
 from styleforge.losses.masks import mask_of, patchwork, regions
 from styleforge.networks.apply import Stylizer
 from styleforge.networks.models import Model
+from styleforge.optimize.coarse_to_fine import Progress
 from styleforge.optimize.scales import Scale
 from styleforge.presets.transfer import ColorChoice, Preset
 from styleforge.transfers.estimate import available_memory, estimate, extra_bytes, working_memory
-from styleforge.transfers.run import Progress, Studio, StyleTransfer
+from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.schedule import plan
+from styleforge.transfers.studio import Studio
 
 _PROBE_SIDE = 512
 """Side of the square that is painted to learn this machine's speed."""
@@ -206,7 +208,7 @@ class TransferPainter:
                 images = (init.pixels, init_photo.pixels, photo.pixels)
                 start = carried(*(resize(image, size) for image in images))
             places = [mask_of(mask) for mask in self.masks]
-            return self.studio.transfer(photo.pixels, init=start, masks=places)
+            return StyleTransfer(self.studio, photo.pixels, init=start, masks=places)
 
     def paint(self, photo: Picture, before: Frame | None = None) -> Tensor:
         """From the frame before, its result moves with the scene and is corrected in few steps."""

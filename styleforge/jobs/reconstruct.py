@@ -25,7 +25,7 @@ from styleforge.synthesis.reconstruction import (
     reconstruction_scales,
     style_objective,
 )
-from styleforge.synthesis.run import Synthesis
+from styleforge.synthesis.run import synthesis
 from styleforge.transfers.loss_network import paper_network
 from styleforge.vgg.network import VGG19
 from styleforge.vgg.weights import Weights, load_weights
@@ -97,7 +97,7 @@ def prepare(request: ReconstructRequest) -> SynthesisJob:
         check_memory(network, size, device)
         target = resize(picture.pixels, size).to(device)
         runs = {
-            label: Synthesis(
+            label: synthesis(
                 objective(network, target, layers),
                 reconstruction_scales(size, request.steps),
                 seed=request.seed,
@@ -108,7 +108,7 @@ def prepare(request: ReconstructRequest) -> SynthesisJob:
 
     def shown() -> Tensor:
         """The only one, or the sheet: the picture itself, then the reconstructions."""
-        found = {label: run.image() for label, run in runs.items() if run.started}
+        found = {label: run.image() for label, run in runs.items() if run.reached}
         if len(columns) == 1:
             return next(iter(found.values()))
         return sheet([[target, *found.values()]], cell=max(size), columns=["original", *found])

@@ -19,7 +19,7 @@ from styleforge.losses.masks import check_style_masks, mask_of
 from styleforge.networks.models import Model, load_model
 from styleforge.presets.networks import TextureSettings
 from styleforge.presets.transfer import ColorChoice, Preset
-from styleforge.transfers.run import Studio
+from styleforge.transfers.studio import Studio
 from styleforge.transfers.styles import StyleImage, check_layers
 from styleforge.vgg.weights import Weights, load_weights
 

@@ -18,12 +18,9 @@ from styleforge.images.load import MIN_SIDE, Picture
 from styleforge.images.save import Depth
 from styleforge.jobs.recipe import SynthesisRecipe
 from styleforge.jobs.result import Result
-from styleforge.synthesis.dream import Dream
-from styleforge.synthesis.run import Synthesis, SynthesisProgress
+from styleforge.optimize.coarse_to_fine import CoarseToFine, Progress
 from styleforge.transfers.estimate import available_memory, peak_memory
 from styleforge.vgg.network import VGG19
-
-Run = Synthesis | Dream
 
 
 def _size(size: Size | str) -> Size:
@@ -44,11 +41,11 @@ class SynthesisJob:
     output: Path | None
     device: torch.device
     recipe: SynthesisRecipe
-    runs: Sequence[Run]
+    runs: Sequence[CoarseToFine]
     picture: Callable[[], Tensor]
     depth: Depth = 8
 
-    def __iter__(self) -> Iterator[tuple[Run, SynthesisProgress]]:
+    def __iter__(self) -> Iterator[tuple[CoarseToFine, Progress]]:
         """Carry out the runs, one after the other."""
         keep_freed_memory()
         for run in self.runs:
@@ -58,7 +55,7 @@ class SynthesisJob:
     @property
     def started(self) -> bool:
         """Whether there is anything to see yet."""
-        return not self.runs or self.runs[0].started
+        return not self.runs or self.runs[0].reached is not None
 
     def result(self) -> Result:
         """The picture so far."""

@@ -20,7 +20,7 @@ from styleforge.jobs.synthesis import PictureSize, SynthesisJob, check_memory
 from styleforge.networks.apply import sample_texture
 from styleforge.networks.models import Model, find_model, load_model
 from styleforge.networks.texture_network import TextureNetwork
-from styleforge.synthesis.texture import PERIOD, period_of, synthesis, texture_network
+from styleforge.synthesis.texture import PERIOD, period_of, texture, texture_network
 from styleforge.vgg.weights import load_weights
 
 STEPS = 50
@@ -105,7 +105,7 @@ def _from_painting(request: TextureRequest) -> SynthesisJob:
     output = request.checked_output(picture.path.stem, picture.path)
     weights = load_weights()
     with out_of_memory_as_error(request.size):
-        run = synthesis(
+        run = texture(
             weights, picture.pixels, request.size, steps=steps, seed=request.seed, device=device
         )
     check_memory(texture_network(weights), period_of(request.size), device)

@@ -23,10 +23,10 @@ from styleforge.jobs.recipe import Input, TransferRecipe
 from styleforge.jobs.result import Result
 from styleforge.jobs.styles import LoadedStyle, OptimizedStyle, Painting, named_masks
 from styleforge.losses.masks import check_masks
+from styleforge.optimize.coarse_to_fine import Progress
 from styleforge.optimize.scales import Scale
 from styleforge.presets.transfer import INITIAL_IMAGES, Preset
 from styleforge.transfers.estimate import available_memory, ensure_memory, extra_bytes
-from styleforge.transfers.run import Progress
 from styleforge.transfers.schedule import plan
 from styleforge.transfers.source_map import source_map
 from styleforge.vgg.weights import Weights

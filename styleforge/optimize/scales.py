@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -60,7 +61,18 @@ def plan_scales(
     return [*scales, Scale(final, steps)]
 
 
-def refine(coarse: Tensor, coarse_content: Tensor, content: Tensor, *, detail: float) -> Tensor:
+Resize = Callable[[Tensor, Size], Tensor]
+"""Brings (1, 3, H, W) to a (width, height)."""
+
+
+def refine(
+    coarse: Tensor,
+    coarse_content: Tensor,
+    content: Tensor,
+    *,
+    detail: float,
+    resize: Resize = resize,
+) -> Tensor:
     """The start of a finer scale: upsampled result plus the photo's own fine detail.
 
         upsample(coarse) + detail * (content - upsample(coarse_content))

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from styleforge.core.devices import out_of_memory_as_error
 from styleforge.core.layers import rectified, stride
 from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.images.load import MIN_SIDE
+from styleforge.optimize.coarse_to_fine import CoarseToFine
+from styleforge.optimize.minimize import Iterate
 from styleforge.optimize.parameterization import Parameterization
-from styleforge.optimize.scales import Scale, refine
-from styleforge.synthesis.run import SynthesisProgress
+from styleforge.optimize.scales import Scale
 from styleforge.vgg.network import VGG19
 
 OCTAVES = 4
@@ -70,61 +70,45 @@ class Target:
         return features[:, self.channel].mean()
 
 
-class Dream:
-    """One run: iterate over it to its end, or stop early; ``image()`` is the picture so far.
+def dream(
+    network: VGG19, target: Target, start: Tensor, *, steps: int, seed: int = 0
+) -> CoarseToFine:
+    """A run that maximises the target's activation from ``start`` (1, 3, H, W) in [0, 1].
 
-    From ``start`` (1, 3, H, W) in [0, 1]. Each octave adds to what the start has of its size what
-    the coarser octaves have changed.
+    Each octave adds to what the start has of its size what the coarser octaves have changed.
     """
+    start = start.cpu()
+    scales = octaves(size_of(start), steps)
+    ascent = _Ascent(network, target, size_of(start), torch.Generator().manual_seed(seed))
+    return CoarseToFine(
+        scales,
+        lambda scale: resize(start, scale.size),
+        ascent.iterates,
+        detail=1.0,
+        measure="activation",
+    )
 
-    measure = "activation"
-    """What is maximised."""
 
-    def __init__(
-        self, network: VGG19, target: Target, start: Tensor, *, steps: int, seed: int = 0
-    ) -> None:
-        self.scales = octaves(size_of(start), steps)
-        self._network = network
-        self._target = target
-        self._start = start.cpu()
-        self._generator = torch.Generator().manual_seed(seed)
-        self._reached: Tensor | None = None
+@dataclass(frozen=True)
+class _Ascent:
+    """By the gradient of the target's activation, in images of which the last has a ``size``."""
 
-    def __iter__(self) -> Iterator[SynthesisProgress]:
-        for index, scale in enumerate(self.scales):
-            with out_of_memory_as_error(scale.size):
-                for step, (image, activation) in enumerate(self._ascend(scale)):
-                    self._reached = image
-                    yield SynthesisProgress(index, scale, step, activation)
+    network: VGG19
+    target: Target
+    size: Size
+    generator: torch.Generator
 
-    @property
-    def started(self) -> bool:
-        """Whether there is anything to see yet."""
-        return self._reached is not None
-
-    def image(self) -> Tensor:
-        """The picture so far, (1, 3, H, W) in [0, 1] on the CPU, always at the final size."""
-        return self._at(self.scales[-1].size)
-
-    def _at(self, size: Size) -> Tensor:
-        start = resize(self._start, size)
-        if self._reached is None:
-            return start
-        reached = self._reached.cpu()
-        base = resize(self._start, size_of(reached))
-        return refine(reached, base, start, detail=1.0)
-
-    def _ascend(self, scale: Scale) -> Iterator[tuple[Tensor, float]]:
+    def iterates(self, scale: Scale, start: Tensor) -> Iterator[Iterate]:
         """The image before each step and its activation, and the last image."""
-        device = self._network.mean.device
+        device = self.network.mean.device
         width, height = scale.size
         space = Parameterization(height, width, exponent=EXPONENT, device=device)
-        point = space.coordinates(self._at(scale.size).to(device))
+        point = space.coordinates(start.to(device))
         for step in range(scale.steps + 1):
             point = point.detach().requires_grad_()
             image = space.image(point)
             activation = self._activation(image)
-            yield image.detach(), activation.item()
+            yield Iterate.of(step, image.detach(), activation.detach())
             if step < scale.steps:
                 (gradient,) = torch.autograd.grad(activation, point)
                 change = muted(gradient)
@@ -132,14 +116,14 @@ class Dream:
 
     def _activation(self, image: Tensor) -> Tensor:
         """Of the image shifted at random, its edges going round; a unit moves along."""
-        right, down = torch.randint(-JITTER, JITTER + 1, (2,), generator=self._generator).tolist()
-        features = self._network(image.roll((down, right), (2, 3)))[self._target.read]
-        if self._target.unit is None:
-            return self._target.activation(features)
+        right, down = torch.randint(-JITTER, JITTER + 1, (2,), generator=self.generator).tolist()
+        features = self.network(image.roll((down, right), (2, 3)))[self.target.read]
+        if self.target.unit is None:
+            return self.target.activation(features)
         height, width = image.shape[2:]
-        scale = width / self.scales[-1].size[0]
-        x, y = (round(pixel * scale) for pixel in self._target.unit)
-        return self._target.activation(features, ((x + right) % width, (y + down) % height))
+        scale = width / self.size[0]
+        x, y = (round(pixel * scale) for pixel in self.target.unit)
+        return self.target.activation(features, ((x + right) % width, (y + down) % height))
 
 
 def octaves(size: Size, steps: int) -> list[Scale]:

@@ -17,9 +17,10 @@ from styleforge.core.layers import rectified, stride
 from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.images.load import MIN_SIDE
 from styleforge.losses.objective import Objective, gram_matrix
+from styleforge.optimize.coarse_to_fine import CoarseToFine
 from styleforge.optimize.scales import Scale, plan_scales
 from styleforge.synthesis.reconstruction import COARSEST, STYLE_LAYERS
-from styleforge.synthesis.run import Synthesis
+from styleforge.synthesis.run import synthesis
 from styleforge.vgg.calibration import normalized_weights
 from styleforge.vgg.network import VGG19
 from styleforge.vgg.weights import Weights
@@ -86,7 +87,7 @@ def texture_objective(network: VGG19, grams: Mapping[str, Tensor]) -> Objective:
     return Objective(network, {}, {}, grams, weights)
 
 
-def synthesis(
+def texture(
     weights: Weights,
     painting: Tensor,
     size: Size,
@@ -94,7 +95,7 @@ def synthesis(
     steps: int,
     seed: int = 0,
     device: torch.device | str = "cpu",
-) -> Synthesis:
+) -> CoarseToFine:
     """A periodic texture of at least (width, height) pixels, of a painting (1, 3, H, W).
 
     At a coarser scale the painting is reduced as the texture is.
@@ -111,7 +112,7 @@ def synthesis(
         return texture_objective(network, {name: gram_matrix(x) for name, x in features.items()})
 
     scales = texture_scales(period, source, steps=steps)
-    return Synthesis(objective_at, scales, seed=seed, periodic=True, device=device)
+    return synthesis(objective_at, scales, seed=seed, periodic=True, device=device)
 
 
 def _at_least(size: Size) -> Size:

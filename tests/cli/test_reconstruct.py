@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,8 @@ from styleforge.images.contact_sheet import GAP, TEXT
 from styleforge.images.geometry import resize
 from styleforge.images.load import load_image
 from styleforge.jobs.synthesis import SynthesisJob
-from styleforge.losses.objective import Loss
-from styleforge.synthesis.run import Synthesis
+from styleforge.optimize.minimize import Iterate
+from styleforge.optimize.scales import Scale
 from tests.cli.conftest import Command
 from tests.pictures import opened
 from tests.synthesis.test_reconstruction import psnr
@@ -70,14 +70,13 @@ def test_an_interruption_saves_what_there_is(
 
     def interrupted(job: SynthesisJob, manner: Manner) -> None:
         second = job.runs[1]
-        assert isinstance(second, Synthesis)
-        make = second._objective_at
+        optimize = second._optimize
 
-        def stop(size: tuple[int, int]) -> Callable[[Tensor], Loss]:
+        def stop(scale: Scale, start: Tensor) -> Iterator[Iterate]:
             os.kill(os.getpid(), signal.SIGINT)
-            return make(size)
+            return optimize(scale, start)
 
-        monkeypatch.setattr(second, "_objective_at", stop)
+        monkeypatch.setattr(second, "_optimize", stop)
         run(job, manner)
 
     monkeypatch.setattr(synthesis_run, "run", interrupted)

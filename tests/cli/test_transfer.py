@@ -28,7 +28,7 @@ from styleforge.jobs.recipe import Input, TransferRecipe, load_recipe
 from styleforge.jobs.spelling import painting
 from styleforge.jobs.styles import Painting
 from styleforge.jobs.transfer import TransferJob
-from styleforge.transfers.run import Progress
+from styleforge.optimize.coarse_to_fine import Progress
 from tests.cli.conftest import Command
 from tests.pictures import (
     DATE_TIME_ORIGINAL,

@@ -20,7 +20,8 @@ from styleforge.networks.apply import stylize
 from styleforge.networks.models import load_model
 from styleforge.presets.networks import TextureSettings
 from styleforge.presets.transfer import Optimizer, Preset, Scales
-from styleforge.transfers.run import Studio
+from styleforge.transfers.run import StyleTransfer
+from styleforge.transfers.studio import Studio
 from styleforge.vgg.weights import Weights
 from tests.batches.conftest import CPU, PRESET
 from tests.cli.test_models import TINY_TEXTURE, write_model
@@ -152,7 +153,7 @@ def test_a_transfer_paints_what_the_studio_makes(
     transfer: TransferPainter, photo: Picture, weights: Weights, tmp_path: Path
 ) -> None:
     painting = load_image(tmp_path / "s.png").pixels
-    run = Studio([(painting, 1.0)], PRESET, weights=weights).transfer(photo.pixels)
+    run = StyleTransfer(Studio([(painting, 1.0)], PRESET, weights=weights), photo.pixels)
     for _ in run:
         pass
     assert transfer.paint(photo).equal(run.image())
@@ -171,8 +172,10 @@ def test_a_frame_starts_from_the_one_before_moved_along_in_half_the_steps(
     alone, after = painter.paint(photo), painter.paint(photo, Frame(last, result))
     short = with_steps(3)
     painting = load_image(tmp_path / "s.png").pixels
-    run = Studio([(painting, 1.0)], short, weights=weights).transfer(
-        photo.pixels, init=carried(result.pixels, last.pixels, photo.pixels)
+    run = StyleTransfer(
+        Studio([(painting, 1.0)], short, weights=weights),
+        photo.pixels,
+        init=carried(result.pixels, last.pixels, photo.pixels),
     )
     for _ in run:
         pass

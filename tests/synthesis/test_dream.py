@@ -5,17 +5,17 @@ import torch
 from torch import Tensor
 
 from styleforge.images.geometry import resize
+from styleforge.optimize.coarse_to_fine import CoarseToFine, white_noise
 from styleforge.optimize.scales import Scale
-from styleforge.synthesis.dream import CHROMA, Dream, Target, muted, octaves
-from styleforge.synthesis.run import white_noise
+from styleforge.synthesis.dream import CHROMA, Target, dream, muted, octaves
 from styleforge.transfers.loss_network import paper_network
 from styleforge.vgg.weights import Weights
 
 FEATURES = torch.arange(24.0).view(1, 2, 3, 4) - 6
 
 
-def dreamt(weights: Weights, target: Target, start: Tensor, *, steps: int = 6) -> Dream:
-    return Dream(paper_network(weights, [target.read]), target, start, steps=steps)
+def dreamt(weights: Weights, target: Target, start: Tensor, *, steps: int = 6) -> CoarseToFine:
+    return dream(paper_network(weights, [target.read]), target, start, steps=steps)
 
 
 def response(weights: Weights, target: Target, image: Tensor) -> float:
@@ -69,7 +69,7 @@ def test_a_muted_gradient_keeps_its_grey() -> None:
 def test_the_target_responds_more(weights: Weights, photo: Tensor, target: Target) -> None:
     start = resize(photo, (48, 32))
     dream = dreamt(weights, target, start)
-    values = [record.value for record in dream]
+    values = [record.loss.total for record in dream]
     assert len(values) == 7
     assert response(weights, target, dream.image()) > response(weights, target, start) + 0.3
     assert dream.image().shape == start.shape
@@ -79,19 +79,19 @@ def test_the_target_responds_more(weights: Weights, photo: Tensor, target: Targe
 def test_a_channel_is_found_in_noise_at_all_octaves(weights: Weights) -> None:
     target = Target("conv2_2", 9)
     start = white_noise((64, 64), 0)
-    dream = dreamt(weights, target, start, steps=4)
-    assert [record.scale_index for record in dream] == [0] * 5 + [1] * 5 + [2] * 5
-    assert response(weights, target, dream.image()) > response(weights, target, start) + 1
+    run = dreamt(weights, target, start, steps=4)
+    assert [record.scale_index for record in run] == [0] * 5 + [1] * 5 + [2] * 5
+    assert response(weights, target, run.image()) > response(weights, target, start) + 1
 
 
 def test_the_photos_detail_is_kept_from_octave_to_octave(weights: Weights, photo: Tensor) -> None:
     start = resize(photo, (64, 48))
-    dream = dreamt(weights, Target("conv1_1"), start, steps=1)
-    assert not dream.started
-    torch.testing.assert_close(dream.image(), start)
-    next(iter(dream))
-    assert dream.started
-    torch.testing.assert_close(dream.image(), start, rtol=0, atol=0.03)
+    run = dreamt(weights, Target("conv1_1"), start, steps=1)
+    assert not run.reached
+    torch.testing.assert_close(run.image(), start)
+    next(iter(run))
+    assert run.reached
+    torch.testing.assert_close(run.image(), start, rtol=0, atol=0.03)
 
 
 def test_the_same_seed_dreams_the_same(weights: Weights, photo: Tensor) -> None:
@@ -99,8 +99,8 @@ def test_the_same_seed_dreams_the_same(weights: Weights, photo: Tensor) -> None:
     network = paper_network(weights, [target.read])
     images = []
     for seed in (1, 1, 2):
-        dream = Dream(network, target, start, steps=2, seed=seed)
-        list(dream)
-        images.append(dream.image())
+        run = dream(network, target, start, steps=2, seed=seed)
+        list(run)
+        images.append(run.image())
     assert images[0].equal(images[1])
     assert not images[0].equal(images[2])

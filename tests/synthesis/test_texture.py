@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from styleforge.images.geometry import Size
 from styleforge.losses.objective import gram_matrix
 from styleforge.optimize.scales import Scale
-from styleforge.synthesis.run import Size
 from styleforge.synthesis.texture import (
     LAYERS,
     PERIOD,
     period_of,
     source_size,
-    synthesis,
+    texture,
     texture_network,
     texture_objective,
     texture_scales,
@@ -86,14 +86,14 @@ def gram_error(weights: Weights, image: Tensor, painting: Tensor, layer: str) ->
 def test_a_few_steps_go_towards_the_paintings_gram_matrices(
     weights: Weights, painting: Tensor
 ) -> None:
-    run = synthesis(weights, painting, (48, 32), steps=10)
-    losses = [record.value for record in run]
+    run = texture(weights, painting, (48, 32), steps=10)
+    losses = [record.loss.total for record in run]
     assert losses[-1] < 0.9 * losses[0]
 
 
 @pytest.mark.slow
 def test_gram_matrices_come_close_to_the_paintings(weights: Weights, painting: Tensor) -> None:
-    run = synthesis(weights, painting, (96, 96), steps=60)
+    run = texture(weights, painting, (96, 96), steps=60)
     for _ in run:
         pass
     first, second, third, *_ = (
@@ -119,7 +119,7 @@ def test_the_objective_is_the_mean_of_the_layers_relative_errors(
 
 
 def test_the_seam_is_like_the_steps_elsewhere(weights: Weights, painting: Tensor) -> None:
-    run = synthesis(weights, painting, (64, 48), steps=8)
+    run = texture(weights, painting, (64, 48), steps=8)
     for _ in run:
         pass
     for dim in (2, 3):

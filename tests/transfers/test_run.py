@@ -15,12 +15,14 @@ from styleforge.core.settings import validate
 from styleforge.images.geometry import resize
 from styleforge.images.load import MIN_SIDE
 from styleforge.losses.objective import Objective, gram_matrix
+from styleforge.optimize.coarse_to_fine import NOISE, Progress
 from styleforge.optimize.minimize import Iterate, minimize
 from styleforge.optimize.scales import Stage
 from styleforge.presets.transfer import Preset, load_preset
 from styleforge.transfers import estimate
 from styleforge.transfers import run as transfer
-from styleforge.transfers.run import NOISE, Progress, Studio, Styles, StyleTransfer
+from styleforge.transfers.run import StyleTransfer
+from styleforge.transfers.studio import Studio, Styles
 from styleforge.transfers.styles import StyleImage, style_size
 from styleforge.vgg.weights import Weights
 
@@ -64,7 +66,7 @@ def psnr(image: Tensor, reference: Tensor) -> float:
 def style_transfer(
     content: Tensor, styles: Styles, preset: Preset, *, init: Tensor | None = None, **options: Any
 ) -> StyleTransfer:
-    return Studio(styles, preset, **options).transfer(content, init=init)
+    return StyleTransfer(Studio(styles, preset, **options), content, init=init)
 
 
 @pytest.fixture(scope="module")
@@ -334,7 +336,7 @@ def test_a_studio_gives_each_photo_what_its_own_would(
     studio = Studio([(painting, 1.0)], shallow(**TWO_SCALES), weights=weights)
     for content in (photo, photo.flip(3), resize(photo, (48, 48))):
         alone = style_transfer(content, [(painting, 1.0)], studio.preset, weights=weights)
-        shared = finished(studio.transfer(content))
+        shared = finished(StyleTransfer(studio, content))
         torch.testing.assert_close(shared, finished(alone), rtol=0, atol=0)
 
 
@@ -363,8 +365,8 @@ def test_a_mask_of_ones_is_no_mask(
 ) -> None:
     style = {**SHALLOW["style"], "statistic": statistic}
     studio = Studio([(painting, 1.0)], shallow(style=style), weights=weights)
-    masked = finished(studio.transfer(photo, masks=[torch.ones(1, 1, *photo.shape[2:])]))
-    torch.testing.assert_close(masked, finished(studio.transfer(photo)), rtol=0, atol=1e-5)
+    masked = finished(StyleTransfer(studio, photo, masks=[torch.ones(1, 1, *photo.shape[2:])]))
+    torch.testing.assert_close(masked, finished(StyleTransfer(studio, photo)), rtol=0, atol=1e-5)
 
 
 def test_where_no_mask_is_white_the_photo_stays(
@@ -372,7 +374,7 @@ def test_where_no_mask_is_white_the_photo_stays(
 ) -> None:
     studio = Studio([(painting, 1.0)], shallow(**TWO_SCALES), weights=weights)
     mask = half(square)
-    found = finished(studio.transfer(square, masks=[mask]))
+    found = finished(StyleTransfer(studio, square, masks=[mask]))
     black, white = (mask == 0).expand_as(found), (mask == 1).expand_as(found)
     assert found[black].equal(square[black])
     assert (found[white] - square[white]).abs().mean() > 0.02
@@ -385,7 +387,7 @@ def test_each_style_goes_where_its_mask_is_white(photo: Tensor, weights: Weights
     left = (torch.arange(64) < 32).float().expand(1, 1, 43, -1)
     preset = shallow(optimizer={"steps": 15})
     studio = Studio([(red, 1.0), (blue, 1.0)], preset, weights=weights)
-    found = finished(studio.transfer(photo, masks=[left, 1 - left]))
+    found = finished(StyleTransfer(studio, photo, masks=[left, 1 - left]))
     redness = (found - resize(photo, (48, 32)))[:, 0] - (found - resize(photo, (48, 32)))[:, 2]
     assert redness[..., :24].mean() > redness[..., 24:].mean() + 0.1
 
@@ -395,7 +397,7 @@ def test_masks_that_do_not_fit_are_refused(
 ) -> None:
     studio = Studio([(painting, 1.0)], shallow(), weights=weights)
     with pytest.raises(UsageError) as caught:
-        studio.transfer(photo, masks=[torch.zeros(1, 1, 43, 64)])
+        StyleTransfer(studio, photo, masks=[torch.zeros(1, 1, 43, 64)])
     assert str(caught.value) == "mask 1 is black everywhere: paint white where the style goes"
 
 
@@ -406,7 +408,7 @@ def test_masked_run_in_tiles_gives_the_same_picture(
     cut, whole = (
         Studio([(painting, 1.0)], shallow(), weights=weights, memory=memory) for memory in (0, None)
     )
-    pair = [finished(studio.transfer(photo, masks=[half(photo)])) for studio in (cut, whole)]
+    pair = [finished(StyleTransfer(studio, photo, masks=[half(photo)])) for studio in (cut, whole)]
     torch.testing.assert_close(*pair, atol=1e-3, rtol=0)
 
 
@@ -416,7 +418,7 @@ def test_sliced_wasserstein_is_refused_in_tiles(
     style = {**SHALLOW["style"], "statistic": "sliced-wasserstein"}
     studio = Studio([(painting, 1.0)], shallow(style=style), weights=weights, memory=1)
     with pytest.raises(OutOfMemoryError) as caught:
-        next(iter(studio.transfer(photo)))
+        next(iter(StyleTransfer(studio, photo)))
     assert str(caught.value) == (
         "48 x 32 pixels do not fit into the memory at once, and sliced-wasserstein cannot be "
         "evaluated in tiles; use a smaller `size` or another `statistic`"
@@ -630,7 +632,7 @@ def test_the_photos_content_goes_as_strength_rises(
     for strength in (0.0, 0.2, 0.9):
         preset = with_neighbors(strength=strength, content=content, scales=None)
         studio = Studio([(painting, 1.0)], preset, weights=weights)
-        image = finished(studio.transfer(square))
+        image = finished(StyleTransfer(studio, square))
         with torch.no_grad():
             one, other = (studio.network(x, ["relu3_1"])["relu3_1"] for x in (image, square))
         distances.append((one - other).square().mean().item())
@@ -661,7 +663,7 @@ def test_a_white_style_mask_is_no_mask(square: Tensor, painting: Tensor, weights
     studios = [
         Studio([StyleImage(painting, mask=mask)], preset, weights=weights) for mask in (None, white)
     ]
-    pair = [by_scale(studio.transfer(square)) for studio in studios]
+    pair = [by_scale(StyleTransfer(studio, square)) for studio in studios]
     for own, other in zip(*pair, strict=True):
         if own[0].scale.stage is Stage.HYPERCOLUMNS:
             assert own[0].loss.total == pytest.approx(other[0].loss.total, rel=1e-3)

@@ -10,8 +10,9 @@ from styleforge.images.geometry import fit_size, resize
 from styleforge.losses.objective import gram_matrix
 from styleforge.presets.transfer import load_preset
 from styleforge.transfers.patches import PATCH_LAYERS
-from styleforge.transfers.run import Studio
+from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.score import CONTENT_LAYERS, STYLE_LAYERS, Score, relative_distance, score
+from styleforge.transfers.studio import Studio
 from styleforge.vgg.weights import Weights
 
 SIZE = 64
@@ -131,7 +132,7 @@ def test_a_transfer_lies_between_its_content_and_its_style(
 ) -> None:
     photo, painting = resize(photo, (48, 40)), resize(painting, (48, 40))
     preset = load_preset("painterly", {"size": 48, "scales": None, "optimizer.steps": 6})
-    run = Studio([(painting, 1.0)], preset, weights=weights).transfer(photo)
+    run = StyleTransfer(Studio([(painting, 1.0)], preset, weights=weights), photo)
     list(run)
     before, after, style = (
         of(picture, photo, painting, weights=weights, size=48)
