@@ -24,7 +24,7 @@ from styleforge.core.settings import validate
 from styleforge.images.load import load_image
 from styleforge.losses.objective import Loss
 from styleforge.networks.apply import stylize
-from styleforge.networks.models import load_model
+from styleforge.networks.model_file import load_model
 from styleforge.networks.transformer import one_style
 from styleforge.optimize.minimize import minimize
 from styleforge.presets.training import TrainingPreset

@@ -33,8 +33,9 @@ from styleforge.images.load import load_image
 from styleforge.images.save import encode_image, save_image
 from styleforge.networks.apply import Stylizer
 from styleforge.networks.inference import PreparedNetwork
-from styleforge.networks.models import Model, default_model, load_model
+from styleforge.networks.model_file import Model, load_model
 from styleforge.networks.onnx import to_onnx
+from styleforge.networks.registry import default_model
 
 _REST = 0.2
 """Seconds before every call: ONNX Runtime's threads go on spinning for a while after theirs."""

@@ -22,7 +22,7 @@ from styleforge.images.save import Depth
 from styleforge.jobs.spelling import with_weight
 from styleforge.jobs.styles import OptimizedStyle, Painting, Style, TrainedStyle, stylizing_model
 from styleforge.jobs.stylize import check_choices
-from styleforge.networks.models import find_model, find_style
+from styleforge.networks.registry import find_model, find_style
 from styleforge.presets.transfer import DEFAULT_PRESET, INITIAL_IMAGES, Preset, load_preset
 
 Engine = Literal["local", "torchrun", "ray"]

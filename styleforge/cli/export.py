@@ -33,8 +33,9 @@ def export(
         raise UsageError(f"{output}: the name must end in .onnx")
     from styleforge.core.files import check_place, write_atomically
     from styleforge.jobs.spelling import with_weight
-    from styleforge.networks.models import find_model, load_model
+    from styleforge.networks.model_file import load_model
     from styleforge.networks.onnx import to_onnx
+    from styleforge.networks.registry import find_model
 
     path, named = find_model(model)
     loaded = load_model(path)

@@ -27,7 +27,7 @@ def list_models(context: typer.Context) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from styleforge.networks.models import known_models, model_folders
+    from styleforge.networks.registry import known_models, model_folders
 
     table = Table("model", "kind", "styles", box=None)
     for path, info in known_models():
@@ -49,7 +49,8 @@ def info(
     as_json: options.AsJson = False,
 ) -> None:
     """Show what a model file says of itself."""
-    from styleforge.networks.models import find_model, load_info
+    from styleforge.networks.model_file import load_info
+    from styleforge.networks.registry import find_model
 
     path, _ = find_model(model)
     info = load_info(path)
@@ -78,7 +79,7 @@ def import_(
     """Import a network of pytorch/examples' fast_neural_style; its tensors alone are read."""
     from styleforge.jobs.spelling import named_path, style_name
     from styleforge.networks.importing import import_pytorch_example
-    from styleforge.networks.models import check_model_output, save_model
+    from styleforge.networks.model_file import check_model_output, save_model
 
     check_model_output(output, force=force)
     name = style_name(style) if style else named_path(str(source))[0]

@@ -23,7 +23,7 @@ from styleforge.images.save import Depth
 from styleforge.jobs.recipe import Before, Input, StylizeRecipe, TransferRecipe, versions
 from styleforge.losses.masks import mask_of, patchwork, regions
 from styleforge.networks.apply import Stylizer
-from styleforge.networks.models import Model
+from styleforge.networks.model_file import Model
 from styleforge.optimize.coarse_to_fine import Progress
 from styleforge.optimize.scales import Scale
 from styleforge.presets.transfer import ColorChoice, Preset

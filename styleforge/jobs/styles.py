@@ -16,7 +16,7 @@ from styleforge.images.save import Depth
 from styleforge.jobs.painters import NetworkPainter, Painter, TransferPainter
 from styleforge.jobs.recipe import Input, TransferRecipe, versions
 from styleforge.losses.masks import check_style_masks, mask_of
-from styleforge.networks.models import Model, load_model
+from styleforge.networks.model_file import Model, load_model
 from styleforge.presets.networks import TextureSettings
 from styleforge.presets.transfer import ColorChoice, Preset
 from styleforge.transfers.studio import Studio

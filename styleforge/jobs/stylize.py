@@ -20,7 +20,7 @@ from styleforge.jobs.recipe import Input
 from styleforge.jobs.result import Result
 from styleforge.jobs.styles import named_masks, stylizing_model
 from styleforge.losses.masks import check_masks
-from styleforge.networks.models import default_model, find_model, find_style
+from styleforge.networks.registry import default_model, find_model, find_style
 from styleforge.presets.transfer import ColorChoice
 from styleforge.transfers.estimate import available_memory
 

@@ -18,7 +18,8 @@ from styleforge.jobs.naming import checked_output
 from styleforge.jobs.recipe import Input, SynthesisRecipe, versions
 from styleforge.jobs.synthesis import PictureSize, SynthesisJob, check_memory
 from styleforge.networks.apply import sample_texture
-from styleforge.networks.models import Model, find_model, load_model
+from styleforge.networks.model_file import Model, load_model
+from styleforge.networks.registry import find_model
 from styleforge.networks.texture_network import TextureNetwork
 from styleforge.synthesis.texture import PERIOD, period_of, texture, texture_network
 from styleforge.vgg.weights import load_weights

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from styleforge.core.errors import ModelError
-from styleforge.networks.models import ModelInfo, ModelStyle
+from styleforge.networks.model_file import ModelInfo, ModelStyle
 from styleforge.networks.transformer import TransformerNetwork
 from styleforge.presets.networks import TransformerSettings
 

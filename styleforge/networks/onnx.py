@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from styleforge.core.errors import UsageError
-from styleforge.networks.models import Model
+from styleforge.networks.model_file import Model
 from styleforge.networks.transformer import TransformerNetwork
 
 OPSET = 18

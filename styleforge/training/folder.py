@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from styleforge.core.errors import UsageError
 from styleforge.core.files import write_atomically
 from styleforge.images.save import encode_image
-from styleforge.networks.models import ModelInfo, save_model
+from styleforge.networks.model_file import ModelInfo, save_model
 from styleforge.training.photographs import OWN
 
 FORMAT = 2

@@ -21,17 +21,17 @@ from styleforge.core.processes import restarts
 from styleforge.core.signals import StopRequest
 from styleforge.images.load import load_image
 from styleforge.jobs.recipe import versions
-from styleforge.networks.models import (
+from styleforge.networks.model_file import (
     Model,
     ModelInfo,
     ModelStyle,
     build,
     check_model_output,
-    find_model,
     load_model,
     save_model,
     widened,
 )
+from styleforge.networks.registry import find_model
 from styleforge.presets.networks import TextureSettings
 from styleforge.presets.training import TrainingPreset
 from styleforge.training.distributed import Processes, joined, own_device

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from styleforge.core.devices import Precision
 from styleforge.core.errors import UsageError
 from styleforge.images.contact_sheet import sheet
-from styleforge.networks.models import Model
+from styleforge.networks.model_file import Model
 from styleforge.networks.texture_network import TextureNetwork
 from styleforge.networks.transformer import one_style
 from styleforge.optimize.evaluation import LossValues

@@ -12,7 +12,7 @@ import yaml
 from torch import Tensor
 
 from styleforge.images.load import load_image
-from styleforge.networks.models import ModelInfo, ModelStyle, build, load_info, save_model
+from styleforge.networks.model_file import ModelInfo, ModelStyle, build, load_info, save_model
 from styleforge.networks.transformer import style_parameters
 from styleforge.presets.networks import TextureSettings, TransformerSettings
 from tests.cli.conftest import Command
@@ -59,7 +59,7 @@ def model_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where models are looked for by name; those that ship are looked for in shipped/models."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
     monkeypatch.setattr(
-        "styleforge.networks.models.resource", lambda name: folder / "shipped" / name
+        "styleforge.networks.registry.resource", lambda name: folder / "shipped" / name
     )
     return folder / "data" / "styleforge" / "models"
 

@@ -17,7 +17,7 @@ import styleforge.networks.apply
 from styleforge.images.load import load_image
 from styleforge.images.save import to_levels
 from styleforge.jobs.recipe import Input, StylizeRecipe, load_recipe, versions
-from styleforge.networks.models import load_model
+from styleforge.networks.model_file import load_model
 from styleforge.presets.networks import TextureSettings
 from tests.cli.conftest import Command
 from tests.cli.test_models import TINY_TEXTURE, model_folder, write_model

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from styleforge.cli import train_run
 from styleforge.images.load import load_image
-from styleforge.networks.models import load_info, load_model
+from styleforge.networks.model_file import load_info, load_model
 from styleforge.presets.networks import TextureSettings
 from styleforge.presets.training import load_training_preset, training_presets
 from styleforge.presets.transfer import TrainingStatisticName

@@ -17,7 +17,7 @@ from styleforge.jobs.painters import Frame, NetworkPainter, TransferPainter, fol
 from styleforge.jobs.recipe import Before, Input, StylizeRecipe, versions
 from styleforge.jobs.styles import OptimizedStyle, Painting, TrainedStyle, stylizing_model
 from styleforge.networks.apply import stylize
-from styleforge.networks.models import load_model
+from styleforge.networks.model_file import load_model
 from styleforge.presets.networks import TextureSettings
 from styleforge.presets.transfer import Optimizer, Preset, Scales
 from styleforge.transfers.run import StyleTransfer

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from styleforge.core.errors import ModelError
 from styleforge.networks.importing import import_pytorch_example
-from styleforge.networks.models import load_model, save_model
+from styleforge.networks.model_file import load_model, save_model
 from styleforge.presets.networks import TransformerSettings
 
 ONE_STYLE = torch.ones(1, 1)

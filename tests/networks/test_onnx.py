@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from styleforge.core.errors import UsageError
-from styleforge.networks.models import Model, ModelInfo, ModelStyle
+from styleforge.networks.model_file import Model, ModelInfo, ModelStyle
 from styleforge.networks.onnx import to_onnx
 from styleforge.networks.texture_network import TextureNetwork
 from styleforge.networks.transformer import TransformerNetwork

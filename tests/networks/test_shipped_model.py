@@ -7,7 +7,8 @@ from torch import Tensor
 from styleforge.images.geometry import fit_size, resize
 from styleforge.images.load import load_image
 from styleforge.networks.apply import stylize
-from styleforge.networks.models import Model, default_model, load_model
+from styleforge.networks.model_file import Model, load_model
+from styleforge.networks.registry import default_model
 from tests.conftest import SAMPLES
 
 LUMINANCE = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)

@@ -8,7 +8,7 @@ import yaml
 from styleforge.core.errors import UsageError
 from styleforge.core.resources import resource
 from styleforge.core.settings import validate
-from styleforge.networks.models import build
+from styleforge.networks.model_file import build
 from styleforge.presets.networks import TextureSettings, TransformerSettings
 from styleforge.presets.training import (
     DEFAULT_TRAINING_PRESET,

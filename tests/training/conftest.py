@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from styleforge.losses.objective import Loss
-from styleforge.networks.models import Model, ModelInfo, ModelStyle, build
+from styleforge.networks.model_file import Model, ModelInfo, ModelStyle, build
 from styleforge.presets.training import TrainingPreset
 from styleforge.training.photographs import Photographs
 from styleforge.training.training import Training

@@ -15,7 +15,7 @@ import torch
 import torch.distributed
 
 from styleforge.core.errors import UsageError
-from styleforge.networks.models import load_model
+from styleforge.networks.model_file import load_model
 from styleforge.training.distributed import Processes, check_batch, joined, own_device
 from styleforge.training.folder import TrainingFolder
 from tests.conftest import CAFE

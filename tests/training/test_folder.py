@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from styleforge.core.errors import UsageError
-from styleforge.networks.models import ModelInfo, ModelStyle, load_model
+from styleforge.networks.model_file import ModelInfo, ModelStyle, load_model
 from styleforge.training.folder import FORMAT, TrainingFolder
 from styleforge.training.trainer import Trainer
 from tests.pictures import opened

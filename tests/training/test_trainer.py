@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from styleforge.losses.objective import Loss
-from styleforge.networks.models import Model, ModelInfo, ModelStyle, widened
+from styleforge.networks.model_file import Model, ModelInfo, ModelStyle, widened
 from styleforge.presets.training import Schedule, TrainingPreset
 from styleforge.presets.transfer import TrainingStatisticName
 from styleforge.training.objective import BatchObjective

@@ -9,14 +9,13 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from platformdirs import user_data_path
 from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -24,7 +23,6 @@ from torch import Tensor, nn
 
 from styleforge.core.errors import ModelError, UsageError
 from styleforge.core.files import check_place, file_sha256, write_atomically
-from styleforge.core.resources import resource
 from styleforge.core.settings import Section, suggestion
 from styleforge.images.geometry import fit_size, resize
 from styleforge.images.load import Picture
@@ -160,60 +158,6 @@ def load_model(path: Path) -> Model:
     network.requires_grad_(False).eval()
     network = network.to(memory_format=torch.channels_last)
     return Model(info, network, path, file_sha256(path))
-
-
-def model_folders() -> list[Path]:
-    """Where models are looked for by name: the user's folder, then those that ship."""
-    return [user_data_path("styleforge") / "models", resource("models")]
-
-
-def known_models() -> Iterator[tuple[Path, ModelInfo]]:
-    """The models in these folders, without those that cannot be read."""
-    for folder in model_folders():
-        for path in sorted(folder.glob(f"*{SUFFIX}")):
-            try:
-                yield path, load_info(path)
-            except ModelError:
-                continue
-
-
-def find_model(name: str) -> tuple[Path, str]:
-    """The file that a name stands for, and the style that it names, or an empty string.
-
-    A name is a file's path, a known model's name, or the name of a style that a known model
-    carries. Raises :class:`ModelError`.
-    """
-    if name.endswith(SUFFIX) or "/" in name:
-        return Path(name), ""
-    known = list(known_models())
-    for path, _ in known:
-        if path.stem == name:
-            return path, ""
-    for path, info in known:
-        if name in [style.name for style in info.styles]:
-            return path, name
-    names = [path.stem for path, _ in known]
-    names += [style.name for _, info in known for style in info.styles]
-    there = f"there are {', '.join(names)}, or" if names else "none are installed;"
-    raise ModelError(
-        f"no model or style {name!r}{suggestion(name, names)}; "
-        f"{there} give the path of a {SUFFIX} file"
-    )
-
-
-def find_style(name: str) -> Path:
-    """The known model that carries a style. Raises :class:`ModelError`."""
-    for path, info in known_models():
-        if name in [style.name for style in info.styles]:
-            return path
-    return find_model(name)[0]
-
-
-def default_model() -> Path:
-    """The model that ships. Raises :class:`ModelError` where there is none."""
-    for path in sorted(resource("models").glob(f"*{SUFFIX}")):
-        return path
-    raise ModelError("no model ships with this installation; name one with `model`")
 
 
 def widened(model: Model, styles: Sequence[ModelStyle]) -> Model:
