@@ -22,6 +22,7 @@ from styleforge.core.files import STDOUT
 from styleforge.images.geometry import Size
 from styleforge.images.load import Picture, as_picture
 from styleforge.jobs import texture as texture_job
+from styleforge.jobs.look import Look
 from styleforge.jobs.result import Result
 from styleforge.jobs.spelling import named_path, painting
 from styleforge.jobs.styles import Painting
@@ -141,11 +142,8 @@ def stylize(
         styles=styles,
         model=None if model is None else str(model),
         output=STDOUT,
-        size=size,
-        strength=strength,
-        colors=colors,
+        look=Look(size, strength, colors, seed),
         masks=[as_picture(mask) for mask in masks],
-        seed=seed,
         device=device,
         memory=memory,
     )

@@ -19,9 +19,9 @@ from styleforge.batches.work import Outcome
 from styleforge.core.devices import pick_device, pick_precision
 from styleforge.core.errors import UsageError
 from styleforge.images.save import Depth
+from styleforge.jobs.look import Look
 from styleforge.jobs.spelling import with_weight
 from styleforge.jobs.styles import OptimizedStyle, Painting, Style, TrainedStyle, stylizing_model
-from styleforge.jobs.stylize import check_choices
 from styleforge.networks.registry import find_model, find_style
 from styleforge.presets.transfer import DEFAULT_PRESET, INITIAL_IMAGES, Preset, load_preset
 
@@ -205,16 +205,18 @@ def _trained(text: str, model: Path, request: BatchRequest) -> TrainedStyle:
         )
     styles = dict(_blend(text))
     stylizing_model(model).mixture(styles)
-    strength = 1.0 if request.strength is None else request.strength
+    look = Look(
+        size=request.size or 0,
+        strength=1.0 if request.strength is None else request.strength,
+        colors=request.colors or "style",
+        depth=request.depth,
+    )
     return TrainedStyle(
         name="+".join(styles),
         model=model,
         styles=styles,
-        size_limit=request.size or 0,
-        strength=strength,
-        colors=check_choices(strength, request.colors or "style", request.size or 0),
+        look=look,
         masks=request.masks,
-        depth=request.depth,
     )
 
 

@@ -49,6 +49,7 @@ def stylize(
     manner = Manner(quiet, as_json, time.perf_counter())
     manner.check(output)
     from styleforge.cli.stylize_run import run
+    from styleforge.jobs.look import Look
     from styleforge.jobs.spelling import with_weight
     from styleforge.jobs.stylize import StylizeJob, StylizeRequest
 
@@ -57,14 +58,10 @@ def stylize(
         styles=dict(with_weight(name) for name in style or []),
         model=model,
         output=output,
-        size=size,
-        strength=strength,
-        colors=colors,
+        look=Look(size, strength, colors, seed, bit_depth(depth)),
         masks=mask or (),
-        seed=seed,
         device=device,
         memory=memory_size(memory),
-        depth=bit_depth(depth),
         force=force,
     )
     run(StylizeJob.prepare(request), manner)

@@ -6,7 +6,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -20,13 +20,14 @@ from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.images.load import MIN_SIDE, Picture
 from styleforge.images.motion import carried
 from styleforge.images.save import Depth
+from styleforge.jobs.look import Look
 from styleforge.jobs.recipe import Before, Input, StylizeRecipe, TransferRecipe, versions
 from styleforge.losses.masks import mask_of, patchwork, regions
 from styleforge.networks.apply import Stylizer
 from styleforge.networks.model_file import Model
 from styleforge.optimize.coarse_to_fine import Progress
 from styleforge.optimize.scales import Scale
-from styleforge.presets.transfer import ColorChoice, Preset
+from styleforge.presets.transfer import Preset
 from styleforge.transfers.estimate import available_memory, estimate, extra_bytes, working_memory
 from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.schedule import plan
@@ -85,12 +86,12 @@ class NetworkPainter:
     styles: dict[str, float]
     device: torch.device
     memory: int
-    size_limit: int = 0
-    strength: float = 1.0
-    colors: ColorChoice = "style"
-    seed: int = 0
-    depth: Depth = 8
+    look: Look = field(default_factory=Look)
     masks: Sequence[Picture] = ()
+
+    @property
+    def depth(self) -> Depth:
+        return self.look.depth
 
     @cached_property
     def _stylizer(self) -> Stylizer:
@@ -101,17 +102,17 @@ class NetworkPainter:
         return 1
 
     def size(self, photo: Size) -> Size:
-        return fit_size(photo, self.size_limit)
+        return fit_size(photo, self.look.size)
 
     def recipe(self, photo: Input, _before: Before | None = None) -> StylizeRecipe:
         return StylizeRecipe(
             model=Input(str(self.model.path), self.model.sha256),
             styles=self.styles,
             content=photo,
-            size=self.size_limit,
-            strength=self.strength,
-            colors=self.colors,
-            seed=self.seed,
+            size=self.look.size,
+            strength=self.look.strength,
+            colors=self.look.colors,
+            seed=self.look.seed,
             device=self.device.type,
             depth=self.depth,
             versions=versions(),
@@ -121,14 +122,14 @@ class NetworkPainter:
     def paint(self, photo: Picture, _before: Frame | None = None) -> Tensor:
         size = self.size(photo.size)
         pixels = resize(photo.pixels, size).to(self.device)
-        seen = grey(pixels) if self.colors == "luminance" else pixels
+        seen = grey(pixels) if self.look.colors == "luminance" else pixels
         with out_of_memory_as_error(size):
             result = self._in_regions(seen) if self.masks else self._through(seen)
-        if self.colors in ("keep", "luminance"):
+        if self.look.colors in ("keep", "luminance"):
             result = keep_colors(result, pixels)
-        if self.colors == "content":
+        if self.look.colors == "content":
             result = match_colors(result, colors([(pixels, 1.0)])).clamp(0, 1)
-        return torch.lerp(pixels, result, self.strength).cpu()
+        return torch.lerp(pixels, result, self.look.strength).cpu()
 
     def probe(self, photo: Picture) -> Callable[[], object]:
         return lambda: self.paint(photo)
@@ -154,7 +155,7 @@ class NetworkPainter:
 
     def _stylizer_of(self, styles: dict[str, float]) -> Stylizer:
         mixture = self.model.mixture(styles).to(self.device)
-        return Stylizer(self.model.network.to(self.device), mixture, seed=self.seed)
+        return Stylizer(self.model.network.to(self.device), mixture, seed=self.look.seed)
 
 
 @dataclass(frozen=True)

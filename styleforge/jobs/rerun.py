@@ -16,6 +16,7 @@ from styleforge.core.settings import validate
 from styleforge.images.load import Picture
 from styleforge.jobs import dream, reconstruct, texture
 from styleforge.jobs.dream import DreamRequest
+from styleforge.jobs.look import Look
 from styleforge.jobs.recipe import Input, StylizeRecipe, SynthesisRecipe, TransferRecipe
 from styleforge.jobs.reconstruct import ReconstructRequest
 from styleforge.jobs.styles import Painting
@@ -118,13 +119,9 @@ def stylize_again(recipe: StylizeRecipe, again: Again) -> StylizeJob:
         styles=recipe.styles,
         model=str(again.found(again.model, recipe.model.path, "model")),
         output=again.output,
-        size=recipe.size,
-        strength=recipe.strength,
-        colors=recipe.colors,
+        look=Look(recipe.size, recipe.strength, recipe.colors, recipe.seed, recipe.depth),
         masks=again.all_found(again.masks, recipe.masks, "mask"),
-        seed=recipe.seed,
         device=again.device or recipe.device,
-        depth=recipe.depth,
         force=again.force,
         model_sha256=recipe.model.sha256,
     )

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from styleforge.core.devices import Precision
-from styleforge.core.errors import UsageError, WeightsError
+from styleforge.core.errors import ModelError, UsageError, WeightsError
 from styleforge.images.load import ImageSource, Picture, load_image
 from styleforge.images.save import Depth
+from styleforge.jobs.look import Look
 from styleforge.jobs.painters import NetworkPainter, Painter, TransferPainter
 from styleforge.jobs.recipe import Input, TransferRecipe, versions
 from styleforge.losses.masks import check_style_masks, mask_of
 from styleforge.networks.model_file import Model, load_model
 from styleforge.presets.networks import TextureSettings
-from styleforge.presets.transfer import ColorChoice, Preset
+from styleforge.presets.transfer import Preset
 from styleforge.transfers.studio import Studio
 from styleforge.transfers.styles import StyleImage, check_layers
 from styleforge.vgg.weights import Weights, load_weights
@@ -55,8 +56,8 @@ class OptimizedStyle:
     @property
     def inputs(self) -> list[Path]:
         """The files that make it."""
-        sources = [*(painting.path for painting in self.paintings), *self.masks, *self.style_masks]
-        return [Path(source) for source in sources if not isinstance(source, Picture)]
+        paintings = [painting.path for painting in self.paintings]
+        return _files([*paintings, *self.masks, *self.style_masks])
 
     def load(self) -> LoadedStyle:
         """With its files in memory. Raises :class:`UsageError`."""
@@ -163,40 +164,43 @@ class LoadedStyle:
 
 @dataclass(frozen=True)
 class TrainedStyle:
-    """A mixture of the styles that a model file carries. Can be pickled.
+    """A mixture of the styles that a model file carries; none: its first. Can be pickled.
 
-    ``masks`` say where each style goes: one for each, or none.
+    ``masks`` say where each style goes: one for each, or none. ``model_sha256`` is of the model
+    that must be used; empty: any.
     """
 
     name: str
     model: Path
     styles: dict[str, float]
-    size_limit: int = 0
-    strength: float = 1.0
-    colors: ColorChoice = "style"
-    masks: Sequence[Path] = ()
-    seed: int = 0
-    depth: Depth = 8
+    look: Look = field(default_factory=Look)
+    masks: Sequence[ImageSource] = ()
+    model_sha256: str = ""
 
     @property
     def inputs(self) -> list[Path]:
         """The files that make it."""
-        return [self.model, *self.masks]
+        return [self.model, *_files(self.masks)]
 
     def painter(
         self, device: torch.device, memory: int, last: Painter | None = None
     ) -> NetworkPainter:
-        """``last`` is the same batch's last painter; of the same file, it shares its model."""
+        """``last`` is the same batch's last painter; of the same file, it shares its model.
+
+        Raises :class:`ModelError` for another model than must be used, and :class:`UsageError`
+        for a style that it does not carry.
+        """
+        model = self._model_like(last)
+        if self.model_sha256 not in ("", model.sha256):
+            raise ModelError(f"{self.model} is not the model that the picture was made with")
+        styles = self.styles or {model.style_names[0]: 1.0}
+        model.mixture(styles)
         return NetworkPainter(
-            model=self._model_like(last),
-            styles=self.styles,
+            model=model,
+            styles=styles,
             device=device,
             memory=memory,
-            size_limit=self.size_limit,
-            strength=self.strength,
-            colors=self.colors,
-            seed=self.seed,
-            depth=self.depth,
+            look=self.look,
             masks=[load_image(path, min_side=1) for path in self.masks],
         )
 
@@ -216,6 +220,10 @@ def stylizing_model(path: Path) -> Model:
     if isinstance(settings, TextureSettings) and not settings.content:
         raise UsageError(f"{model.name} makes textures: use texture with `model` {path}")
     return model
+
+
+def _files(sources: Sequence[ImageSource]) -> list[Path]:
+    return [Path(source) for source in sources if not isinstance(source, Picture)]
 
 
 def named_masks(masks: Sequence[Picture]) -> list[tuple[str, Tensor]]:

@@ -15,6 +15,7 @@ from styleforge.core.errors import OutOfMemoryError, UsageError
 from styleforge.core.files import file_sha256
 from styleforge.images.load import load_image
 from styleforge.images.save import read_recipe, save_image, to_levels
+from styleforge.jobs.look import Look
 from styleforge.jobs.painters import Frame, NetworkPainter, TransferPainter
 from styleforge.jobs.recipe import Before, Input, load_recipe
 from styleforge.jobs.styles import OptimizedStyle, TrainedStyle
@@ -81,14 +82,14 @@ def test_a_result_under_another_name_is_no_result(network: NetworkPainter, photo
 @pytest.mark.parametrize(
     "change",
     [
-        {"strength": 0.5},
-        {"colors": "keep"},
+        {"look": Look(strength=0.5)},
+        {"look": Look(colors="keep")},
         {"styles": {"harvest": 1.0}},
-        {"size_limit": 20},
-        {"seed": 1},
-        {"depth": 16},
+        {"look": Look(size=20)},
+        {"look": Look(seed=1)},
+        {"look": Look(depth=16)},
     ],
-    ids=lambda change: next(iter(change)),
+    ids=["strength", "colors", "styles", "size", "seed", "depth"],
 )
 def test_what_changed_is_redone(
     network: NetworkPainter, photo: Path, change: dict[str, Any]
@@ -195,7 +196,7 @@ def test_a_source_that_may_not_be_read(
 def test_a_place_that_cannot_be_written_is_an_outcome(network: NetworkPainter, photo: Path) -> None:
     Path("file").touch()
     assert perform(task_for(photo, "file/a.png"), network).status == "failed"
-    deep = replace(network, depth=16)
+    deep = replace(network, look=Look(depth=16))
     outcome = perform(task_for(photo, "out/a.jpg"), deep)
     assert outcome.reason == "out/a.jpg: 16 bits need a .png or .tif file"
     outcome = perform(task_for(photo, str(photo)), network, force=True)
@@ -234,7 +235,7 @@ def test_alpha_and_exif_are_kept(network: NetworkPainter, photo: Path, target: s
     array = flat(200, 30, 60, 255)
     array[:, :24, 3] = 0  # the left half of the stored picture is invisible
     Image.fromarray(array).save(photo, exif=camera_exif(orientation=6))
-    small = replace(network, size_limit=24)
+    small = replace(network, look=Look(size=24))
     assert perform(task_for(photo, target), small).status == "done"
     image = opened(Path(target).read_bytes())
     assert (image.mode, image.size) == ("RGBA", (20, 24)), "upright"

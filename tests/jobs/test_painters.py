@@ -13,6 +13,7 @@ from styleforge.images.geometry import resize
 from styleforge.images.load import Picture, load_image
 from styleforge.images.motion import carried
 from styleforge.jobs import painters as painters_module
+from styleforge.jobs.look import Look
 from styleforge.jobs.painters import Frame, NetworkPainter, TransferPainter, following
 from styleforge.jobs.recipe import Before, Input, StylizeRecipe, versions
 from styleforge.jobs.styles import OptimizedStyle, Painting, TrainedStyle, stylizing_model
@@ -66,9 +67,9 @@ def test_a_network_paints_what_stylize_makes(network: NetworkPainter, photo: Pic
     model = load_model(network.model.path)
     expected = stylize(model.network, photo.pixels, model.mixture({"cafe": 1}), memory=MEMORY)
     assert network.paint(photo).equal(expected)
-    gentle = replace(network, strength=0.25).paint(photo)
+    gentle = replace(network, look=Look(strength=0.25)).paint(photo)
     torch.testing.assert_close(gentle, 0.75 * photo.pixels + 0.25 * expected)
-    kept = replace(network, colors="keep").paint(photo)
+    kept = replace(network, look=Look(colors="keep")).paint(photo)
     torch.testing.assert_close(kept, keep_colors(expected, photo.pixels))
     harvest = replace(network, styles={"harvest": 2.0}).paint(photo)
     assert not torch.allclose(harvest, expected)
@@ -93,7 +94,7 @@ def test_a_network_paints_each_style_where_its_mask_is_white(
 
 
 def test_a_network_paints_at_the_limited_size(network: NetworkPainter, photo: Picture) -> None:
-    small = replace(network, size_limit=20)
+    small = replace(network, look=Look(size=20))
     assert small.size((40, 36)) == (20, 18)
     assert network.size((40, 36)) == (40, 36)
     pixels = resize(photo.pixels, (20, 18))
@@ -104,7 +105,7 @@ def test_a_network_paints_at_the_limited_size(network: NetworkPainter, photo: Pi
 
 
 def test_a_networks_recipe(network: NetworkPainter) -> None:
-    wanted = replace(network, strength=0.5, colors="keep", size_limit=64, seed=3, depth=16)
+    wanted = replace(network, look=Look(64, 0.5, "keep", 3, 16))
     content = Input("c.png", "abc")
     assert wanted.recipe(content) == StylizeRecipe(
         model=Input(str(network.model.path), network.model.sha256),
@@ -140,7 +141,7 @@ def test_the_time_of_a_network_goes_with_the_pixels(
     monkeypatch.setattr("styleforge.jobs.painters.time.perf_counter", lambda: next(clock))
     assert network.seconds([]) == 0
     assert network.seconds([(32, 32), (64, 16), (32, 16)]) == 2.5
-    assert replace(network, size_limit=16).seconds([(32, 32)]) == 0.25
+    assert replace(network, look=Look(size=16)).seconds([(32, 32)]) == 0.25
 
 
 def test_a_networks_probe_is_the_photo_itself(network: NetworkPainter, photo: Picture) -> None:
@@ -274,10 +275,10 @@ def test_styles_can_be_sent_to_other_processes(
 
 
 def test_a_trained_style_hands_its_choices_to_its_painter(trained: TrainedStyle) -> None:
-    style = replace(trained, size_limit=9, strength=0.5, colors="keep", seed=4, depth=16)
+    style = replace(trained, look=Look(9, 0.5, "keep", 4, 16))
     painter = style.painter(CPU, 123)
-    assert (painter.size_limit, painter.strength, painter.colors) == (9, 0.5, "keep")
-    assert (painter.seed, painter.depth, painter.memory, painter.device) == (4, 16, 123, CPU)
+    assert painter.look == style.look
+    assert (painter.depth, painter.memory, painter.device) == (16, 123, CPU)
     assert painter.styles == {"cafe": 1.0}
 
 

@@ -1,0 +1,38 @@
+"""What is asked of a trained network's pictures, beside their style."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+from styleforge.core.errors import UsageError
+from styleforge.images.save import Depth
+from styleforge.presets.transfer import ColorChoice
+
+LARGEST = 32768
+"""Longest side in pixels."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Longest side (0: the photo's own), and how much and in which colors it is painted.
+
+    ``seed`` is of a texture network's noise, ``depth`` bits per channel of the file. Raises
+    :class:`UsageError` for what no network could do.
+    """
+
+    size: int = 0
+    strength: float = 1.0
+    colors: str = "style"
+    seed: int = 0
+    depth: Depth = 8
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise UsageError(f"`strength` is from 0 to 1 (not {self.strength:g})")
+        if not 0 <= self.size <= LARGEST:
+            raise UsageError(f"`size` is from 0 to {LARGEST} (not {self.size})")
+        if self.colors not in get_args(ColorChoice):
+            raise UsageError(
+                f"`colors` is {', '.join(get_args(ColorChoice))} (not {self.colors!r})"
+            )
