@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import shlex
 from pathlib import Path
@@ -118,6 +119,14 @@ def test_the_python_of_the_page_runs(page: Path) -> None:
         exec(quick.replace("size=256", "size=48, steps=1"), {})
         for saved in re.findall(r'(?:save_image|save)\("(.*?)"', code):
             assert Path(saved).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("folder")
+def test_the_session_answers_what_the_page_says() -> None:
+    options = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    page = str(ROOT / "docs" / "python.md")
+    assert doctest.testfile(page, module_relative=False, optionflags=options).failed == 0
 
 
 def test_the_preset_shown_is_the_default(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from styleforge.jobs.recipe import AnyRecipe
 from styleforge.transfers.matching import Sources
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """``pixels`` (1, 3, H, W), sRGB in [0, 1], on the CPU.
 
@@ -83,6 +83,10 @@ class Result:
             recipe=self.recipe.to_json(),
             depth=self.depth,
         )
+
+    def __repr__(self) -> str:
+        width, height = self.size
+        return f"<Result of {width} x {height} pixels>"
 
     def _repr_png_(self) -> bytes:
         """How notebooks show it."""
