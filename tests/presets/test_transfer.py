@@ -382,10 +382,10 @@ def test_convention_below_a_half_the_photos_own_features_count() -> None:
     """Nu (1 - 2 s)^2 / 2 at the neighbors' layers, beside alpha."""
     preset = load_preset("painterly", {"strength": 0.25})
     held = 100 * 0.2 * 0.5**2 / 2
-    expected = {"relu4_2": 1.5}
+    expected = {"relu4_2": 4.5}
     expected |= dict.fromkeys(["relu1_2", "relu2_2", "relu3_1", "relu3_3", "relu4_1"], held)
     assert preset.content_weights == pytest.approx(expected)
-    assert load_preset("painterly").content_weights == {"relu4_2": 1.0}
+    assert load_preset("painterly").content_weights == {"relu4_2": 3.0}
 
 
 @pytest.mark.parametrize(("strength", "tv"), [(0, 0), (0.25, 10), (0.5, 20), (1, 20)])
