@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from PIL import Image
-
 from styleforge.batches.sources import Task
 from styleforge.core.errors import StyleforgeError, UsageError
 from styleforge.core.files import file_sha256
 from styleforge.images.load import load_image
-from styleforge.images.save import check_output, read_recipe
+from styleforge.images.opening import is_whole
+from styleforge.images.save import check_output
 from styleforge.jobs.painters import Frame, Painter
 from styleforge.jobs.recipe import (
     AnyRecipe,
@@ -23,7 +22,7 @@ from styleforge.jobs.recipe import (
     StylizeRecipe,
     TransferRecipe,
     essence,
-    parse_recipe,
+    load_recipe,
 )
 from styleforge.jobs.result import Result
 
@@ -73,7 +72,7 @@ def is_finished(target: Path, recipe: TransferRecipe | StylizeRecipe) -> bool:
     there = _recipe_in(target)
     if there is None:
         raise UsageError(f"{target} exists and is not of styleforge; `force` overwrites it")
-    return essence(there.to_dict()) == essence(recipe.to_dict())
+    return essence(there.to_dict()) == essence(recipe.to_dict()) and is_whole(target)
 
 
 def _perform(
@@ -117,6 +116,6 @@ def _input(path: Path) -> Input:
 
 def _recipe_in(path: Path) -> AnyRecipe | None:
     try:
-        return parse_recipe(read_recipe(path), path)
-    except (UsageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return load_recipe(path)
+    except UsageError:
         return None

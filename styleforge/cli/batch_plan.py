@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from styleforge.batches.job import BatchJob, BatchRequest
 from styleforge.batches.plan import Painters
 from styleforge.batches.work import is_finished
@@ -16,6 +14,7 @@ from styleforge.core.devices import describe
 from styleforge.core.errors import StyleforgeError
 from styleforge.core.files import file_sha256
 from styleforge.images.geometry import Size
+from styleforge.images.opening import opened
 from styleforge.jobs.painters import Painter
 from styleforge.jobs.recipe import Input
 
@@ -83,7 +82,7 @@ def _can_paint(painter: Painter, size: Size) -> bool:
 def _size_of(path: Path) -> Size | None:
     """(width, height) by the file's header; None where it cannot be read."""
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return image.size
-    except Exception:  # Pillow raises many kinds for a damaged file
+    except StyleforgeError:
         return None

@@ -28,8 +28,15 @@ _LONGEST_NAME = 255
 """Bytes that file systems take."""
 
 
+def check_regular(path: Path) -> None:
+    """Raise :class:`UsageError` for what cannot be read like a file: a pipe would never end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"{path} is a pipe or a device, not a file")
+
+
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal. Raises :class:`UsageError`, OSError."""
+    check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from styleforge.core.errors import UsageError, WorkError
 from styleforge.core.files import check_place, write_atomically
-from styleforge.images.exif import exif_for_result, limited, recipe_of
+from styleforge.images.exif import exif_for_result, limited
 from styleforge.images.geometry import size_of
 
 FORMATS = {
@@ -126,12 +126,6 @@ def to_levels(pixels: Tensor, depth: Depth = 8) -> np.ndarray[Any, Any]:
     levels = (pixels.detach().cpu().double().clamp(0, 1) * top).round()
     array: np.ndarray[Any, Any] = levels[0].permute(1, 2, 0).numpy()
     return array.astype(np.uint8 if depth == 8 else np.uint16)
-
-
-def read_recipe(path: Path) -> str:
-    """The recipe in an image file, or an empty string where there is none."""
-    with Image.open(path) as image:
-        return recipe_of(image)
 
 
 def _srgb_profile() -> bytes:

@@ -18,6 +18,7 @@ from styleforge.core.devices import pick_device, pick_precision
 from styleforge.core.errors import UsageError
 from styleforge.core.files import check_place
 from styleforge.images.load import load_image
+from styleforge.images.opening import is_whole
 from styleforge.images.save import FORMATS, check_output
 from styleforge.jobs.naming import shortened
 from styleforge.jobs.painters import TransferPainter
@@ -186,7 +187,7 @@ class SheetJob:
         return self.weights[preset.network.weights]
 
     def _is_there(self, cell: Cell) -> bool:
-        if not cell.path.is_file():
+        if not cell.path.is_file() or not is_whole(cell.path):
             return False
         job = TransferJob.prepare(replace(cell.request, force=True))
         try:

@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from styleforge.core.errors import UsageError
+from styleforge.core.errors import StyleforgeError, UsageError
 from styleforge.images.geometry import Size, resize, size_of
 from styleforge.images.load import load_pixels
+from styleforge.images.opening import opened
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 OWN = ".training"
@@ -148,9 +148,9 @@ def _covering(size: Size, shorter: int) -> Size:
 def _is_image(path: Path) -> bool:
     """Whether the file begins like an image; the rest is only looked at when its turn comes."""
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return min(image.size) > 0
-    except Exception:  # Pillow raises many kinds for a damaged file
+    except StyleforgeError:
         return False
 
 

@@ -23,7 +23,7 @@ from styleforge.cli import transfer_run as run_module
 from styleforge.cli.transfer_run import _Bar
 from styleforge.core.errors import UsageError
 from styleforge.images.load import load_image
-from styleforge.images.save import read_recipe
+from styleforge.images.opening import read_recipe
 from styleforge.jobs.recipe import Input, TransferRecipe, load_recipe
 from styleforge.jobs.spelling import painting
 from styleforge.jobs.styles import Painting

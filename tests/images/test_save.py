@@ -21,7 +21,8 @@ from torch import Tensor
 from styleforge.core.errors import UsageError, WorkError
 from styleforge.images import save as output
 from styleforge.images.load import load_image
-from styleforge.images.save import check_output, encode_image, read_recipe, save_image, to_levels
+from styleforge.images.opening import read_recipe
+from styleforge.images.save import check_output, encode_image, save_image, to_levels
 from tests.pictures import (
     COLOR_SPACE,
     COPYRIGHT,
