@@ -134,7 +134,7 @@ class BatchJob:
             )
             return Split(workers, threads or max(1, available // workers))
         painter = Painters(self.batch, self.device).of(self.batch.tasks[0])
-        to_do = [task for task in self.batch.tasks if self.batch.force or not task.target.exists()]
+        to_do = [task for task in self.batch.tasks if self.batch.force or not task.is_there]
         photo = first_paintable(to_do, painter)
         return fastest_split(painter, photo, len(to_do)) if photo else Split(1, available)
 

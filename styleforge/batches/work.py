@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from styleforge.batches.sources import Task
-from styleforge.core.errors import StyleforgeError, UsageError
+from styleforge.core.errors import UsageError, reason_of
 from styleforge.core.files import file_sha256
 from styleforge.images.load import load_image
 from styleforge.images.opening import is_whole
@@ -50,15 +51,14 @@ def perform(
     """Carry a task out, unless its result is there already and of the same recipe.
 
     ``before`` is a finished task to start from (a sequence's last frame). ``turn`` is entered
-    for the painting alone, so that others read and write meanwhile. Nothing is raised: what goes
-    wrong with one picture is an outcome.
+    for the painting alone, so that others read and write meanwhile. Nothing is raised: whatever
+    goes wrong with one picture, a bug too, is an outcome, and others go on.
     """
     started = time.perf_counter()
     try:
         done = _perform(task, painter, force=force, before=before, turn=turn or nullcontext())
-    except (StyleforgeError, OSError, MemoryError) as error:
-        reason = str(error) or "out of memory"
-        return Outcome(task, "failed", time.perf_counter() - started, reason)
+    except Exception as error:
+        return Outcome(task, "failed", time.perf_counter() - started, reason_of(error))
     return Outcome(task, "done" if done else "skipped", time.perf_counter() - started)
 
 
@@ -67,7 +67,7 @@ def is_finished(target: Path, recipe: TransferRecipe | StylizeRecipe) -> bool:
 
     Raises :class:`UsageError` for a file that styleforge did not make.
     """
-    if not target.exists():
+    if not os.path.exists(target):  # noqa: PTH110 (raises nothing)
         return False
     there = _recipe_in(target)
     if there is None:

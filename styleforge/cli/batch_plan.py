@@ -9,10 +9,11 @@ from typing import Any
 from styleforge.batches.job import BatchJob, BatchRequest
 from styleforge.batches.plan import Painters
 from styleforge.batches.work import is_finished
-from styleforge.cli.parsing import duration, printable
+from styleforge.cli.parsing import duration
 from styleforge.core.devices import describe
 from styleforge.core.errors import StyleforgeError
 from styleforge.core.files import file_sha256
+from styleforge.core.text import printable
 from styleforge.images.geometry import Size
 from styleforge.images.opening import opened
 from styleforge.jobs.painters import Painter

@@ -10,8 +10,9 @@ from typing import Any
 
 from styleforge.batches.plan import Batch
 from styleforge.batches.work import Outcome
-from styleforge.cli.parsing import printable, spelled
+from styleforge.cli.parsing import spelled
 from styleforge.cli.progress import bar, say
+from styleforge.core.text import printable
 
 
 class Report:

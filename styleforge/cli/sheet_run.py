@@ -14,7 +14,7 @@ from styleforge.cli.parsing import duration, spelled
 from styleforge.cli.progress import bar, say
 from styleforge.cli.report import Manner
 from styleforge.core.devices import describe
-from styleforge.core.errors import INTERRUPTED, UsageError, WorkError
+from styleforge.core.errors import INTERRUPTED, WorkError, reason_of
 from styleforge.core.signals import interruptible
 from styleforge.jobs.painters import TransferPainter
 from styleforge.jobs.sheet import Cell, SheetJob, evaluated
@@ -84,9 +84,9 @@ def _make_missing(job: SheetJob, *, quiet: bool) -> list[Cell]:
             for cell in job.missing:
                 try:
                     painter = _make(job, cell, painter, shown)
-                except UsageError as error:
+                except Exception as error:
                     failed.append(cell)
-                    shown.finish(cell, f"{cell.caption}: {spelled(str(error))}")
+                    shown.finish(cell, f"{cell.caption}: {spelled(reason_of(error))}")
                 else:
                     done += 1
                     shown.finish(cell, f"{done} of {len(job.cells)}: {cell.path}")

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from styleforge.core.text import printable
 from styleforge.images.geometry import fit_size, resize, size_of
 from styleforge.images.save import to_levels
 
@@ -71,7 +72,7 @@ def _write(
     """Texts side by side on one line, each as far as its width goes."""
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(TEXT)
     for text, left, width in zip(texts, lefts, widths, strict=False):
-        draw.text((left, top), _shortened(text, width, font), fill="black", font=font)
+        draw.text((left, top), _shortened(printable(text), width, font), fill="black", font=font)
 
 
 def _shortened(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from styleforge.core.devices import pick_device, pick_precision
-from styleforge.core.errors import UsageError
+from styleforge.core.errors import StyleforgeError, UsageError
 from styleforge.core.files import check_place
 from styleforge.images.load import load_image
 from styleforge.images.opening import is_whole
@@ -108,8 +108,9 @@ class SheetJob:
         """Check everything and plan. Raises :class:`UsageError` before any long work."""
         pick_precision(request.precision, pick_device(request.device))  # or it is a mistake
         styles = paintings(request.styles, apart_from=[request.photo, request.output])
-        for path in styles:
-            load_image(path)
+        for path in request.styles:
+            if not path.is_dir():  # of a folder's, one that is bad leaves its place empty
+                load_image(path)
         cells = _cells(request, styles)
         sources = {cell.request.preset.network.weights for cell in cells}
         counts = varying(variations(request.settings))
@@ -189,10 +190,10 @@ class SheetJob:
     def _is_there(self, cell: Cell) -> bool:
         if not cell.path.is_file() or not is_whole(cell.path):
             return False
-        job = TransferJob.prepare(replace(cell.request, force=True))
         try:
+            job = TransferJob.prepare(replace(cell.request, force=True))
             found = load_recipe(cell.path).to_dict()
-        except UsageError:
+        except StyleforgeError:
             return False
         template = job.style.template(self._weights(cell.request.preset), job.device)
         return essence(found) == essence(job.recipe(template).to_dict())
@@ -221,7 +222,8 @@ def paintings(styles: Sequence[Path], *, apart_from: Sequence[Path]) -> list[Pat
         if not style.is_dir():
             found[style] = None
             continue
-        inside = sorted(path for path in style.iterdir() if path.suffix.lower() in FORMATS)
+        named = (path for path in style.iterdir() if path.suffix.lower() in FORMATS)
+        inside = sorted(path for path in named if path.is_file())
         own = [path for path in inside if not any(_same(path, other) for other in apart_from)]
         if not own:
             raise UsageError(f"no paintings in {style}; they end in {', '.join(FORMATS)}")

@@ -9,6 +9,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from styleforge.core.errors import StyleforgeError
 from styleforge.core.files import write_atomically
 from styleforge.images.contact_sheet import sheet
 from styleforge.images.gallery_html import Figure, page
@@ -29,7 +30,10 @@ def contact_sheet(job: SheetJob, made: Sequence[Cell], *, cell: int) -> Tensor:
     """The grid: the painting and its variations in a row, or the paintings' pictures alone."""
 
     def small(path: Path) -> Tensor:
-        picture = load_image(path)
+        try:
+            picture = load_image(path)
+        except StyleforgeError:
+            return torch.ones(1, 3, 8, 8)
         return resize(picture.pixels, fit_size(picture.size, cell))
 
     def shown(other: Cell) -> Tensor:

@@ -97,7 +97,7 @@ class Crops(Dataset[Sample]):
             path = self._paths[order[(place + skipped) % len(order)]]
             try:
                 return Sample(random_crop(path, self._crop, chance), number, skipped)
-            except UsageError:
+            except Exception:
                 continue
         raise UsageError(f"none of the {len(self._paths)} photographs can be read any more")
 

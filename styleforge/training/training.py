@@ -186,7 +186,7 @@ class Training:
         for path in self._photographs.validation:
             try:
                 crops.append(central_crop(path, crop))
-            except UsageError:
+            except Exception:
                 continue
         if not crops:
             raise UsageError("none of the photographs kept for validation can be read")

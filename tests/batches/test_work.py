@@ -205,15 +205,35 @@ def test_a_place_that_cannot_be_written_is_an_outcome(network: NetworkPainter, p
     assert outcome.reason == f"{photo} is one of the inputs; choose another output"
 
 
-def test_a_bug_is_no_outcome(
+def test_a_bug_is_an_outcome_that_says_so(
     network: NetworkPainter, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def paint(*_: object) -> None:
-        raise ZeroDivisionError
+        raise ZeroDivisionError("half a pixel")
 
     monkeypatch.setattr(NetworkPainter, "paint", paint)
-    with pytest.raises(ZeroDivisionError):
-        perform(task_for(photo, "out/a.png"), network)
+    outcome = perform(task_for(photo, "out/a.png"), network)
+    assert outcome.status == "failed"
+    assert outcome.reason == "ZeroDivisionError: half a pixel (a bug; please report it)"
+
+
+def test_a_name_that_is_too_long_is_an_outcome(network: NetworkPainter, photo: Path) -> None:
+    target = Path("out") / ("x" * 252 + ".png")
+    outcome = perform(task_for(photo, str(target)), network)
+    assert outcome.reason == f"{target}: the name is too long; 255 bytes are the limit"
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_result_is_made_again(network: NetworkPainter, photo: Path, damage: str) -> None:
+    task = task_for(photo, "out/a.png")
+    perform(task, network)
+    whole = task.target.read_bytes()
+    middle = whole.index(b"IDAT") + 20
+    cut = whole[:-40] if damage == "cut" else whole[:middle] + b"?" + whole[middle + 1 :]
+    task.target.write_bytes(cut)
+    assert status(perform(task, network)) == "done"
+    assert task.target.read_bytes() == whole
+    assert status(perform(task, network)) == "skipped"
 
 
 def test_inputs_are_not_touched(
