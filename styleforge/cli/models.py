@@ -10,7 +10,8 @@ import typer
 from styleforge.cli import options
 from styleforge.cli.help import Command
 from styleforge.cli.options import examples
-from styleforge.cli.progress import say
+from styleforge.cli.progress import print_json, print_lines, say
+from styleforge.core.text import printable
 
 models = typer.Typer(
     name="models",
@@ -32,11 +33,13 @@ def list_models(context: typer.Context) -> None:
     table = Table("model", "kind", "styles", box=None)
     for path, info in known_models():
         names = ", ".join(style.name for style in info.styles)
-        table.add_row(escape(path.stem), info.generator.kind, escape(names))
+        table.add_row(
+            *(escape(printable(cell)) for cell in (path.stem, info.generator.kind, names))
+        )
     if table.row_count:
         Console().print(table)
     else:
-        print("none yet")
+        print_lines("none yet")
     say(f"More are looked for in {model_folders()[0]}")
 
 
@@ -55,13 +58,13 @@ def info(
     path, _ = find_model(model)
     info = load_info(path)
     if as_json:
-        print(info.model_dump_json())
+        print_json(info.model_dump(mode="json"))
         return
     import yaml
 
     shown = {"file": str(path), **info.model_dump()}
     shown["styles"] = [style.name for style in info.styles]
-    print(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None), end="")
+    print_lines(*yaml.safe_dump(shown, sort_keys=False, default_flow_style=None).splitlines())
 
 
 @models.command(name="import", cls=Command)

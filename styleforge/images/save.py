@@ -76,18 +76,18 @@ def save_image(
     try:
         write_atomically(path, content)
     except OSError as error:
-        raise WorkError(_rescue(path, content, error)) from error
+        raise WorkError(rescue(str(path), path.name, content, error)) from error
 
 
-def _rescue(path: Path, content: bytes, error: OSError) -> str:
-    """Save the picture elsewhere after a failed write; returns the message for the user."""
+def rescue(where: str, name: str, content: bytes, error: OSError) -> str:
+    """Save a picture elsewhere after a failed write; returns the message for the user."""
     reason = "no space left" if error.errno == errno.ENOSPC else (error.strerror or str(error))
     try:
-        rescued = Path(tempfile.mkdtemp(prefix="styleforge-")) / path.name
+        rescued = Path(tempfile.mkdtemp(prefix="styleforge-")) / name
         write_atomically(rescued, content)
     except OSError:
-        return f"{path} could not be written ({reason})"
-    return f"{path} could not be written ({reason}); the picture was saved as {rescued}"
+        return f"{where} could not be written ({reason})"
+    return f"{where} could not be written ({reason}); the picture was saved as {rescued}"
 
 
 def encode_image(

@@ -282,7 +282,8 @@ def test_a_mistake(
     before = {path: path.stat().st_mtime_ns for path in Path().iterdir()}
     done = command(*arguments)
     assert done.err == f"Error: {message}\n"
-    assert (done.code, done.out) == (2, b"")
+    assert done.code == 2
+    assert done.out == b"" if "--json" not in arguments else done.json["error"] == message
     assert {path: path.stat().st_mtime_ns for path in Path().iterdir()} == before
 
 

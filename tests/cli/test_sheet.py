@@ -122,7 +122,7 @@ def test_the_page_shows_the_pictures_with_their_recipes(sheet: Command) -> None:
 
 def test_json_says_what_was_made(sheet: Command) -> None:
     report = sheet("--json", "-q").json
-    assert list(report) == ["output", "page", "pictures", "seconds"]
+    assert list(report) == ["output", "page", "pictures", "failed", "seconds"]
     assert (report["output"], report["page"]) == ("out.png", "out/index.html")
     assert report["pictures"][1] == {
         "path": "out/s_beta-1e3.png",
