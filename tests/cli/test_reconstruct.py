@@ -131,6 +131,6 @@ def test_a_picture_that_memory_cannot_hold_is_refused(
     assert done.code == 3
     assert re.fullmatch(
         r"Error: 40 x 33 pixels need about \d\.\d GiB of memory and 0\.0 GiB are there; "
-        r"use a smaller --size\n",
+        r"free some memory\n",
         done.err,
     )
