@@ -89,14 +89,13 @@ def _perform(
     if not force and is_finished(task.target, recipe):
         return False
     photo = load_image(task.source, min_side=painter.min_side)
-    size = painter.size(photo.size)
     task.target.parent.mkdir(parents=True, exist_ok=True)
     check_output(
         task.target,
         inputs=[task.source],
         force=True,
         depth=painter.depth,
-        pixels=size[0] * size[1],
+        size=painter.size(photo.size),
     )
     last = Frame(load_image(before.source), load_image(before.target)) if before else None
     with turn:

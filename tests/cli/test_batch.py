@@ -482,6 +482,11 @@ HINT = 'tell them apart with --name, such as "{stem}_{suffix}_{style}{ext}"'
             2,
         ),
         (
+            ("photos", *PAINTING, "--threads", "100000"),
+            "--workers times --threads is at most 4096 (not 100000)",
+            2,
+        ),
+        (
             ("photos", *PAINTING, "--sequence", "--workers", "2"),
             "--sequence goes frame by frame: with --engine local and one worker",
             2,
