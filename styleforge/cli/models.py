@@ -84,7 +84,8 @@ def import_(
     from styleforge.networks.importing import import_pytorch_example
     from styleforge.networks.model_file import check_model_output, save_model
 
-    check_model_output(output, force=force)
+    needed = source.stat().st_size if source.is_file() else 0
+    check_model_output(output, inputs=[source], force=force, needed=needed)
     name = style_name(style) if style else named_path(str(source))[0]
     info, network = import_pytorch_example(source, name)
     save_model(output, info, network)

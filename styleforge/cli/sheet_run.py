@@ -51,7 +51,7 @@ def print_plan(job: SheetJob, *, as_json: bool) -> None:
     )
 
 
-def run(job: SheetJob, manner: Manner, *, cell: int) -> None:
+def run(job: SheetJob, manner: Manner) -> None:
     """Make the missing pictures, then the sheet and the page.
 
     After Ctrl-C the finished pictures stay, and the same command goes on from there. A picture
@@ -59,7 +59,7 @@ def run(job: SheetJob, manner: Manner, *, cell: int) -> None:
     """
     failed = _make_missing(job, quiet=manner.quiet)
     made = [other for other in job.cells if other not in failed]
-    save_sheet(job, made, cell=cell)
+    save_sheet(job, made)
     seconds = time.perf_counter() - manner.started
     if manner.as_json:
         print_json(_report(job, made, failed, seconds))

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from styleforge.core.text import printable
-from styleforge.images.geometry import fit_size, resize, size_of
+from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.images.save import to_levels
 
 GAP = 6
@@ -51,6 +51,12 @@ def sheet(
         y += space + GAP + line
     pixels = torch.from_numpy(np.asarray(canvas).copy()).permute(2, 0, 1)[None]
     return pixels.float() / 255
+
+
+def sheet_size(columns: int, rows: int, cell: int) -> Size:
+    """(width, height) of a grid with all its labels, at most."""
+    line = TEXT + 2 * GAP
+    return columns * (cell + GAP) + GAP, rows * (cell + GAP + line) + line
 
 
 def _fitted(image: Tensor, cell: int) -> Image.Image:

@@ -21,7 +21,7 @@ from torch import Tensor
 from styleforge.core.errors import UsageError, WorkError
 from styleforge.core.files import check_place, write_atomically
 from styleforge.images.exif import exif_for_result, limited
-from styleforge.images.geometry import size_of
+from styleforge.images.geometry import Size, size_of
 
 FORMATS = {
     ".png": "PNG",
@@ -32,6 +32,9 @@ FORMATS = {
     ".tiff": "TIFF",
 }
 Depth = Literal[8, 16]
+
+_LONGEST_SIDE = {"WEBP": 16_383, "JPEG": 65_500}
+"""Pixels; the others' are beyond any memory."""
 
 _PROFILE_DATE = slice(24, 36)
 _JPEG_EXIF_LIMIT = 65_000
@@ -44,15 +47,21 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def check_output(
-    path: Path, *, inputs: Iterable[Path], force: bool, depth: Depth, pixels: int
+    path: Path, *, inputs: Iterable[Path], force: bool, depth: Depth, size: Size
 ) -> None:
-    """Raise :class:`UsageError` if a result of so many pixels could not be written to ``path``."""
+    """Raise :class:`UsageError` if a (width, height) result could not be written to ``path``."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise UsageError(f"{path}: the name must end in one of {', '.join(FORMATS)}")
     if depth == 16 and FORMATS[suffix] not in ("PNG", "TIFF"):
         raise UsageError(f"{path}: 16 bits need a .png or .tif file")
-    check_place(path, inputs=inputs, force=force, needed=pixels * 4 * depth // 8)
+    longest = _LONGEST_SIDE.get(FORMATS[suffix], max(size))
+    if max(size) > longest:
+        raise UsageError(
+            f"{path}: sides in a {suffix} file have at most {longest} pixels (not {size[0]} x "
+            f"{size[1]}); name a .png or .tif file"
+        )
+    check_place(path, inputs=inputs, force=force, needed=size[0] * size[1] * 4 * depth // 8)
 
 
 def save_image(

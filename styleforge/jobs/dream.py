@@ -114,7 +114,7 @@ def prepare(request: DreamRequest) -> SynthesisJob:
         f"{request.name}.png",
         inputs=inputs,
         force=request.force,
-        pixels=size[0] * size[1],
+        size=size,
     )
     weights = load_weights()
     with out_of_memory_as_error(size):

@@ -48,6 +48,11 @@ class Again:
     device: str = ""
     force: bool = False
 
+    def __post_init__(self) -> None:
+        output = Path(self.output)
+        if output.exists() and self.picture.exists() and output.samefile(self.picture):
+            raise UsageError(f"{output} is what is made again; choose another output")
+
     def found(self, now: Path | None, before: str, option: str) -> Path:
         """Raises :class:`UsageError` where an input is in neither place."""
         path = now or Path(before)

@@ -62,8 +62,7 @@ class Result:
         the file could not be written.
         """
         path = Path(path)
-        width, height = self.size
-        check_output(path, inputs=[], force=True, depth=self.depth, pixels=width * height)
+        check_output(path, inputs=[], force=True, depth=self.depth, size=self.size)
         save_image(
             path,
             self.pixels,

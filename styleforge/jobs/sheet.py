@@ -17,6 +17,7 @@ import torch
 from styleforge.core.devices import pick_device, pick_precision
 from styleforge.core.errors import StyleforgeError, UsageError
 from styleforge.core.files import check_place
+from styleforge.images.contact_sheet import sheet_size
 from styleforge.images.load import load_image
 from styleforge.images.opening import is_whole
 from styleforge.images.save import FORMATS, check_output
@@ -38,7 +39,10 @@ PAGE = "index.html"
 
 @dataclass(frozen=True)
 class SheetRequest:
-    """What the user asked for. ``styles`` are paintings, and folders of them."""
+    """What the user asked for. ``styles`` are paintings, and folders of them.
+
+    ``cell`` is pixels of a picture's longest side on the sheet.
+    """
 
     photo: Path
     styles: Sequence[Path]
@@ -48,6 +52,7 @@ class SheetRequest:
     device: str = "auto"
     precision: str = "auto"
     memory: int | None = None
+    cell: int = 256
     force: bool = False
 
     @property
@@ -200,14 +205,18 @@ class SheetJob:
 
     def _check_outputs(self, inputs: Sequence[Path]) -> None:
         force, folder = self.request.force, self.request.folder
+        columns = self.columns + (1 if self.varies else 0)
+        size = sheet_size(columns, len(self.rows), self.request.cell)
+        check_output(self.request.output, inputs=inputs, force=force, depth=8, size=size)
         pixels = sum(math.prod(cell.scales[-1].size) for cell in self.missing)
-        check_output(self.request.output, inputs=inputs, force=force, depth=8, pixels=pixels)
+        check_place(self.request.output, inputs=inputs, force=force, needed=4 * pixels)
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"{folder} is not a folder; choose another output")
         if folder.exists():
             check_place(self.page, inputs=inputs, force=force, needed=0)
         for cell in self.missing if folder.exists() else ():
-            check_output(cell.path, inputs=inputs, force=force, depth=8, pixels=0)
+            size = cell.scales[-1].size
+            check_output(cell.path, inputs=inputs, force=force, depth=8, size=size)
 
 
 def evaluated(scales: Sequence[Scale]) -> int:

@@ -58,13 +58,12 @@ class StylizeJob:
         check_masks(named_masks(painter.masks), styles=len(painter.styles), size=photo.size)
         output = output_path(request.output, [request.photo, *map(Path, painter.styles)])
         if output is not None:
-            width, height = painter.size(photo.size)
             check_output(
                 output,
                 inputs=[photo.path, painter.model.path, *(mask.path for mask in painter.masks)],
                 force=request.force,
                 depth=painter.depth,
-                pixels=width * height,
+                size=painter.size(photo.size),
             )
         return cls(request, photo, painter, output)
 

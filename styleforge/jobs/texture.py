@@ -65,14 +65,13 @@ class TextureRequest:
 
     def checked_output(self, name: str, source: Path) -> Path | None:
         """Where the texture of this name goes. Raises :class:`UsageError` if it cannot."""
-        width, height = self.size
         return checked_output(
             self.output,
             f"{name}_{size_text(self.size)}.png",
             inputs=[source],
             force=self.force,
             depth=self.depth,
-            pixels=width * height,
+            size=self.size,
         )
 
     def check_period(self, period: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -171,9 +172,24 @@ class TransferJob:
             if every:
                 raise UsageError("`save_every` needs an output file, not standard output")
             return
-        counted = range(every, self.total_steps + 1, every) if every else ()
-        for path in [self.output, *map(self.snapshot_path, counted)]:
+        for path in [self.output, *(self._snapshots_there() if every else ())]:
             self._check_output(path, self.request.depth)
+
+    def _snapshots_there(self) -> list[Path]:
+        """Files in the places of snapshots, of which there may be millions."""
+        assert self.output is not None
+        every = self.request.save_every
+        last = self.total_steps // every * every
+        before = glob.escape(self.output.stem)
+        found = [
+            path
+            for path in self.output.parent.glob(f"{before}_*{glob.escape(self.output.suffix)}")
+            if (digits := path.stem.removeprefix(f"{self.output.stem}_")).isdecimal()
+            and path == self.snapshot_path(step := int(digits))
+            and 0 < step <= last
+            and step % every == 0
+        ]
+        return [self.snapshot_path(last), *sorted(found)] if last else []
 
     def _check_source_map(self) -> None:
         path = self.request.source_map
@@ -198,13 +214,14 @@ class TransferJob:
         check_animation(path, inputs=inputs, force=self.request.force)
 
     def _check_output(self, path: Path, depth: Depth, *, pictures: int = 1) -> None:
+        """Of so many pictures side by side."""
         width, height = self.size
         check_output(
             path,
             inputs=[picture.path for picture in self.inputs],
             force=self.request.force,
             depth=depth,
-            pixels=pictures * width * height,
+            size=(pictures * width, height),
         )
 
 

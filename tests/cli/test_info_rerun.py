@@ -198,12 +198,12 @@ def test_rerun_refuses_other_weights(
 
 
 def test_rerun_overwrites_only_with_force(made: Path, command: Command) -> None:
-    done = command("rerun", made, "-o", made)
-    assert done.err == "Error: out.png exists; use --force to overwrite it\n"
+    Path("there.png").write_bytes(b"mine")
+    done = command("rerun", made, "-o", "there.png")
+    assert done.err == "Error: there.png exists; use --force to overwrite it\n"
     assert done.code == 2
-    before = made.read_bytes()
-    assert command("rerun", made, "-o", made, "-f").code == 0
-    assert made.read_bytes() == before
+    assert command("rerun", made, "-o", "there.png", "-f").code == 0
+    assert Path("there.png").read_bytes() == made.read_bytes()
 
 
 def test_a_recipe_with_settings_that_are_none(made: Path, command: Command) -> None:
@@ -402,3 +402,11 @@ def test_a_recipe_of_a_command_that_is_not_known(dreamt: Path, command: Command)
     done = command("rerun", dreamt, "-o", "again.png")
     assert done.err == "Error: d.png was made by a newer styleforge; upgrade to repeat it\n"
     assert done.code == 2
+
+
+def test_a_picture_is_not_made_again_in_its_own_place(made: Path, command: Command) -> None:
+    before = made.read_bytes()
+    done = command("rerun", made, "-o", made, "-f")
+    assert done.err == f"Error: {made} is what is made again; choose another output\n"
+    assert done.code == 2
+    assert made.read_bytes() == before

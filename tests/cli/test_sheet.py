@@ -340,3 +340,15 @@ def test_a_name_that_is_no_utf_8_keeps_the_index(command: Command) -> None:
     done = command("sheet", "c.png", os.fsdecode(b"caf\xe9.png"), "-p", "q.yaml", "-o", "out.png")
     assert done.code == 0
     assert "<figcaption>caf\\xe9<" in Path("out/index.html").read_text()
+
+
+def test_a_sheet_that_its_format_cannot_hold_is_refused(command: Command) -> None:
+    Path("art").mkdir()
+    noise(seed=1).save("art/a.png")
+    options = ("--set", "beta=1,2,3,4,5,6,7,8", "--cell", "2048", "-p", "q.yaml")
+    done = command("sheet", "c.png", "art", *options, "-o", "out.webp")
+    assert done.err == (
+        "Error: out.webp: sides in a .webp file have at most 16383 pixels (not 18492 x 2106); "
+        "name a .png or .tif file\n"
+    )
+    assert done.code == 2
