@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +204,11 @@ def test_a_second_ctrl_c_ends_at_once(batch: Command, monkeypatch: pytest.Monkey
         return paint(*arguments)
 
     monkeypatch.setattr(NetworkPainter, "paint", interrupted)
+    before = set(threading.enumerate())
     done = batch("photos", *MODEL, "-o", "out")
     assert (done.code, done.err) == (130, "Interrupted.\n")
+    for thread in set(threading.enumerate()) - before:  # or they would write in the next test
+        thread.join(10)
 
 
 def test_folders_below(batch: Command) -> None:
