@@ -2,9 +2,10 @@
 
     python -m benchmarks.fuzz [--files 10000] [--seed 0] [--keep FOLDER]
 
-Each must be read or refused in one line: no traceback, no crash, not over 10 s, not over 1 GiB of
-memory, and the file itself not changed. Prints how many of each format were read and refused, and
-every bug with the file's number, which gives the same file again; ``--keep`` keeps those files.
+Each must be read or refused in one line: no traceback, no crash, not over 10 s, not over 256 MiB
+of memory beside what its header's pixels take, and the file itself not changed. Prints how many
+of each format were read and refused, and every bug with the file's number, which gives the same
+file again; ``--keep`` keeps those files.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from styleforge.images.geometry import Size
 READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
 """Pillow knows more. Some of them start other programs, as EPS does Ghostscript."""
 
-_BYTES_PER_PIXEL = 50
+BYTES_PER_PIXEL = 50
 """That reading takes at its peak (measured: 24 to 45), with what decoders hold."""
 
 
@@ -39,7 +39,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 def check_decodable(path: Path, size: Size) -> None:
     """Raise :class:`OutOfMemoryError` where so many pixels would not fit into the memory."""
-    needed = size[0] * size[1] * _BYTES_PER_PIXEL
+    needed = size[0] * size[1] * BYTES_PER_PIXEL
     free = free_memory(pick_device("cpu"))
     if needed <= free:
         return

@@ -17,15 +17,15 @@ import tifffile
 
 from styleforge.core.errors import StyleforgeError
 from styleforge.images.load import load_image, load_pixels
-from styleforge.images.opening import READABLE, is_whole
+from styleforge.images.opening import BYTES_PER_PIXEL, READABLE, is_whole, opened
 from styleforge.jobs.recipe import load_recipe
 from tests.pictures import camera_exif, noise
 
 PATIENCE = 10.0
 """Seconds that a file may take."""
 
-MOST_MEMORY = 2**30
-"""Bytes that reading a file may take beyond what is taken already."""
+MOST_MEMORY = 2**28
+"""Bytes that reading a file may take beyond what is taken already and what its pixels take."""
 
 Mutation = Callable[[bytearray, random.Random], None]
 
@@ -156,7 +156,7 @@ def _serve(pipe: Connection) -> None:
         path = pipe.recv()
         kind, detail = _read(path)
         grown = _peak() - own
-        if grown > MOST_MEMORY:
+        if grown > MOST_MEMORY + _declared(path):
             kind, detail = "memory", f"{grown / 2**20:.0f} MiB"
         pipe.send((kind, detail))
 
@@ -178,6 +178,15 @@ def _read(path: Path) -> tuple[str, str]:
         except BaseException as error:
             return "traceback", f"{type(error).__name__}: {error}"
     return kind, detail
+
+
+def _declared(path: Path) -> int:
+    """Bytes that the pixels may take which the file says it has."""
+    try:
+        with opened(path) as image:
+            return image.width * image.height * BYTES_PER_PIXEL
+    except StyleforgeError:
+        return 0
 
 
 def _peak() -> int:
