@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from styleforge.images.save import Depth, check_output, save_image
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import TransferPainter, steps
 from styleforge.jobs.recipe import Input, TransferRecipe
-from styleforge.jobs.result import Result
+from styleforge.jobs.result import Kept, Result
 from styleforge.jobs.styles import LoadedStyle, OptimizedStyle, Painting, named_masks
 from styleforge.losses.masks import check_masks
 from styleforge.optimize.coarse_to_fine import Progress
@@ -39,7 +39,8 @@ class TransferRequest:
 
     ``init_photo`` is what the initial image was made from, if it is to move with the scene.
     ``memory`` is the bytes that the run may take; None: what is free. ``animate`` is where to
-    show how the picture came about, ``source_map`` where its places came from.
+    show how the picture came about, ``source_map`` where its places came from. ``kept`` is what
+    the file tells.
     """
 
     photo: ImageSource
@@ -58,6 +59,7 @@ class TransferRequest:
     force: bool = False
     memory: int | None = None
     precision: str = "auto"
+    kept: Kept = field(default_factory=Kept)
     weights_sha256: str = ""
     """Of the weights that a recipe names; empty: any."""
 
@@ -266,7 +268,7 @@ class TransferRun:
             self.job.photo,
             depth=self.job.request.depth,
             sources=self._transfer.sources,
-        )
+        ).with_only(self.job.request.kept)
 
     def save_beside(self, result: Result) -> None:
         """Write the source map and the animation, where they were wished for."""
