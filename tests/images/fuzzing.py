@@ -151,9 +151,9 @@ class Reader:
 
 
 def _serve(pipe: Connection) -> None:
-    own = _peak()
     while True:
         path = pipe.recv()
+        own = _peak()
         kind, detail = _read(path)
         grown = _peak() - own
         if grown > MOST_MEMORY + _declared(path):
