@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from styleforge.batches.sources import Task
 from styleforge.core.errors import UsageError, reason_of
-from styleforge.core.files import file_sha256
+from styleforge.core.files import check_regular, file_sha256
 from styleforge.images.load import load_image
 from styleforge.images.opening import is_whole
 from styleforge.images.save import check_output
@@ -105,6 +105,7 @@ def _perform(
 
 
 def _input(path: Path) -> Input:
+    check_regular(path)
     if not path.is_file():
         raise UsageError(f"no such file: {path}")
     try:

@@ -12,6 +12,7 @@ import typer
 from styleforge.cli.progress import print_json, say
 from styleforge.core.errors import INTERRUPTED, UsageError, WorkError
 from styleforge.core.files import STDOUT
+from styleforge.core.signals import StopRequest
 
 if TYPE_CHECKING:
     from styleforge.jobs.result import Result
@@ -35,10 +36,15 @@ class Manner:
 
 
 def deliver(result: Result, output: Path | None) -> None:
-    """Save the picture, or write it to standard output."""
-    if output is not None:
-        result.save(output)
-        return
+    """Save the picture, or write it to standard output, even if asked to end meanwhile."""
+    with StopRequest():
+        if output is not None:
+            result.save(output)
+        else:
+            _write(result)
+
+
+def _write(result: Result) -> None:
     from styleforge.images.save import rescue
 
     content = result.png()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -346,3 +347,9 @@ def test_a_recipe_is_found_in_every_format(network: NetworkPainter, photo: Path)
         assert not is_finished(target, replace(recipe, strength=0.5))
     with pytest.raises(UsageError):
         is_finished(photo, recipe)
+
+
+def test_a_pipe_is_an_outcome(network: NetworkPainter, workplace: Path) -> None:
+    os.mkfifo(workplace / "pipe.png")
+    outcome = perform(task_for(Path("pipe.png"), "out/a.png"), network)
+    assert outcome.reason == "pipe.png is a pipe or a device, not a file"

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from styleforge.cli.streams import Stream, lasting_streams
+from styleforge.jobs.result import Result
 from tests.cli.conftest import PRESET, Command
 from tests.pictures import noise
 
@@ -157,3 +158,17 @@ def test_names_cannot_give_a_terminal_orders(command: Command) -> None:
     done = command("transfer", name, "s.png", "-p", "p.yaml", "--json")
     assert "\x1b" not in done.err
     assert json.loads(done.text)["output"].startswith("\x1b]0;owned")
+
+
+def test_a_picture_that_is_being_saved_is_saved(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = Result.save
+
+    def asked_to_end(self: Result, path: Path) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        save(self, path)
+
+    monkeypatch.setattr(Result, "save", asked_to_end)
+    assert command(*TRANSFER.split(), "-q").code == 0
+    assert Image.open("out.png").size == (48, 40)
