@@ -68,7 +68,7 @@ def test_an_interruption_saves_what_there_is(
 ) -> None:
     run = synthesis_run.run
 
-    def interrupted(job: SynthesisJob, manner: Manner) -> None:
+    def interrupted(job: SynthesisJob, manner: Manner, **options: bool) -> None:
         second = job.runs[1]
         optimize = second._optimize
 
@@ -77,7 +77,7 @@ def test_an_interruption_saves_what_there_is(
             return optimize(scale, start)
 
         monkeypatch.setattr(second, "_optimize", stop)
-        run(job, manner)
+        run(job, manner, **options)
 
     monkeypatch.setattr(synthesis_run, "run", interrupted)
     done = command("reconstruct", "content", "c.png", *QUICK, "-o", "out.png")
