@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from styleforge.core.devices import free_memory, pick_device
 from styleforge.core.errors import OutOfMemoryError, StyleforgeError, UsageError
@@ -34,6 +35,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
         warnings.simplefilter("ignore")
         check_regular(path)
         with Image.open(path, formats=READABLE) as image:
+            _check_covered(image)
             yield image
 
 
@@ -66,6 +68,19 @@ def is_whole(path: Path) -> bool:
     except StyleforgeError:
         return False
     return True
+
+
+def _check_covered(image: Image.Image) -> None:
+    """Raise :class:`ValueError` for a TIFF whose strips do not reach to its end.
+
+    Pillow would fill up the rest, with as many pixels as a small file may claim.
+    """
+    if isinstance(image, TiffImageFile) and image.tile:
+        ends = [tile.extents[2:] for tile in image.tile if tile.extents]
+        there = max(x for x, _ in ends) * max(y for _, y in ends)
+        claimed = image.width * image.height  # which may lie on their side
+        if there < claimed:
+            raise ValueError(f"{there} of {claimed} pixels are there")
 
 
 @contextlib.contextmanager

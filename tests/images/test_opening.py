@@ -187,3 +187,16 @@ def test_a_file_that_declares_too_many_pixels_is_not_decoded(tmp_path: Path) -> 
     assert message(path) == f"{path} has more than 178 million pixels; make it smaller"
     with pytest.raises(UsageError), opened(path):
         pass
+
+
+def test_a_small_file_cannot_claim_many_pixels(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    noise(48, 40).save(path)
+    content = path.read_bytes()
+    path.write_bytes(
+        content.replace(
+            struct.pack("<HHII", 257, 4, 1, 40), struct.pack("<HHII", 257, 4, 1, 2_000_000)
+        )
+    )
+    assert message(path) == f"{path} is damaged or cut short (1920 of 96000000 pixels are there)"
+    assert not is_whole(path)
