@@ -27,6 +27,9 @@ from styleforge.presets.transfer import DEFAULT_PRESET, INITIAL_IMAGES, Preset, 
 
 Engine = Literal["local", "torchrun", "ray"]
 
+_MOST_THREADS = 4096
+"""More than machines have cores; OpenMP crashes at some number."""
+
 
 @dataclass(frozen=True)
 class BatchRequest:
@@ -134,7 +137,7 @@ class BatchJob:
             )
             return Split(workers, threads or max(1, available // workers))
         painter = Painters(self.batch, self.device).of(self.batch.tasks[0])
-        to_do = [task for task in self.batch.tasks if self.batch.force or not task.target.exists()]
+        to_do = [task for task in self.batch.tasks if self.batch.force or not task.is_there]
         photo = first_paintable(to_do, painter)
         return fastest_split(painter, photo, len(to_do)) if photo else Split(1, available)
 
@@ -251,6 +254,9 @@ def _check_options(request: BatchRequest) -> None:
     """Raise :class:`UsageError` for values that do not go together."""
     if request.engine not in get_args(Engine):
         raise UsageError(f"`engine` is {', '.join(get_args(Engine))} (not {request.engine!r})")
+    threads = (request.workers or 1) * (request.threads or 1)
+    if threads > _MOST_THREADS:
+        raise UsageError(f"`workers` times `threads` is at most {_MOST_THREADS} (not {threads})")
     if request.address and request.engine != "ray":
         raise UsageError("`address` is of a Ray cluster; use it with `engine` ray")
     if request.sequence and (request.engine != "local" or (request.workers or 1) > 1):

@@ -17,7 +17,7 @@ import torch
 from styleforge.batches.plan import Batch, Painters
 from styleforge.batches.sources import Task
 from styleforge.batches.work import Outcome, perform
-from styleforge.core.errors import StyleforgeError
+from styleforge.core.errors import StyleforgeError, reason_of
 from styleforge.images.load import Picture, load_image
 from styleforge.jobs.painters import Painter
 
@@ -62,7 +62,7 @@ def run_local(
         try:
             while (taken := take()) is not None:
                 outcomes.put(_perform(batch, *taken, own, turn))
-        except BaseException as error:  # a bug: the main thread shows it
+        except BaseException as error:  # the main thread shows it
             outcomes.put(error)
         finally:
             outcomes.put(None)
@@ -77,7 +77,7 @@ def run_local(
         for thread in threads:
             thread.start()
         yield from _until_all_end(outcomes, len(threads))
-    except Exception:
+    except (Exception, GeneratorExit):
         abandoned.set()
         for thread in threads:  # Python cannot end in good order while they compute
             thread.join()
@@ -120,8 +120,8 @@ def _perform(
 ) -> Outcome:
     try:
         painter = painters.of(task)
-    except StyleforgeError as error:
-        return Outcome(task, "failed", 0.0, str(error))
+    except Exception as error:
+        return Outcome(task, "failed", 0.0, reason_of(error))
     return perform(task, painter, force=batch.force, before=batch.before(index), turn=turn)
 
 

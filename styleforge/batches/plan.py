@@ -38,7 +38,7 @@ class Batch:
             return None
         style = self.tasks[index].style
         earlier = (self.tasks[k] for k in range(index - 1, -1, -1))
-        return next((t for t in earlier if t.style == style and t.target.exists()), None)
+        return next((t for t in earlier if t.style == style and t.is_there), None)
 
 
 class Painters:

@@ -36,6 +36,11 @@ class Task:
     style: int
     target: Path
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a file at its place, which may have a longer name than files can."""
+        return os.path.exists(self.target)  # noqa: PTH110 (raises nothing)
+
 
 def find_sources(inputs: Sequence[str], output: Path, *, recursive: bool) -> list[Source]:
     """The pictures that files, folders and patterns name, each once, in natural order.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -21,15 +22,24 @@ from styleforge.cli.inspect import inspect
 from styleforge.cli.models import models
 from styleforge.cli.parsing import spelled
 from styleforge.cli.presets import presets
+from styleforge.cli.progress import print_json, print_lines, say
 from styleforge.cli.reconstruct import reconstruct
 from styleforge.cli.rerun import rerun
 from styleforge.cli.score import score
 from styleforge.cli.sheet import sheet
+from styleforge.cli.streams import lasting_streams
 from styleforge.cli.stylize import stylize
 from styleforge.cli.texture import texture
 from styleforge.cli.train import train
 from styleforge.cli.transfer import transfer
-from styleforge.core.errors import INTERRUPTED, StyleforgeError
+from styleforge.core.errors import (
+    INTERRUPTED,
+    OutOfMemoryError,
+    StyleforgeError,
+    WorkError,
+    reason_of,
+)
+from styleforge.core.signals import interruptible
 
 _HELP = """Repaint a photo in the style of a painting.
 
@@ -65,7 +75,7 @@ app.add_typer(reconstruct, rich_help_panel=LOOK)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"styleforge {__version__}")
+        print_lines(f"styleforge {__version__}")
         raise typer.Exit
 
 
@@ -88,16 +98,45 @@ _Refusal: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "Cli
 def main() -> None:
     """Run the command line; a user's mistake becomes one line and an exit code."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads would spin
+    with lasting_streams() as out, interruptible():
+        code = _run()
+        out.flush()
+        code = code or _code_of(out.error)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Carry out a command; returns its exit code."""
     try:
-        sys.exit(app(standalone_mode=False))
+        code = app(standalone_mode=False)
+        return code if isinstance(code, int) else 0
     except _Refusal as error:
-        print(f"Error: {error.format_message()}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        return _refused(error.format_message(), error.exit_code)
     except StyleforgeError as error:
-        print("Error:", " ".join(spelled(str(error)).splitlines()), file=sys.stderr)
-        sys.exit(error.exit_code)
+        return _refused(spelled(str(error)), error.exit_code)
     except BrokenPipeError:
-        sys.exit(1)
+        return 1
+    except OSError as error:  # full disks, folders that are gone
+        return _refused(reason_of(error), WorkError.exit_code)
+    except MemoryError:
+        return _refused("out of memory; use smaller pictures", OutOfMemoryError.exit_code)
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        return _refused("interrupted", INTERRUPTED)
+
+
+def _code_of(error: OSError | None) -> int:
+    """The exit code for what happened to standard output; closed on purpose is no mistake."""
+    if error is None or error.errno == errno.EBADF:
+        return 0
+    if error.errno == errno.EPIPE:  # who reads has seen enough
+        return 1
+    return _refused(f"standard output could not be written ({reason_of(error)})", 1)
+
+
+def _refused(message: str, code: int) -> int:
+    """Say what went wrong, in one line on stderr and where JSON is expected there, too."""
+    line = " ".join(message.splitlines())
+    if "--json" in sys.argv:
+        print_json({"error": line, "exit_code": code})
+    say("Interrupted." if code == INTERRUPTED else f"Error: {line}")
+    return code

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from styleforge.batches.job import BatchJob, BatchRequest
 from styleforge.batches.plan import Painters
 from styleforge.batches.work import is_finished
-from styleforge.cli.parsing import duration, printable
+from styleforge.cli.parsing import duration
+from styleforge.cli.progress import print_json, print_lines
 from styleforge.core.devices import describe
 from styleforge.core.errors import StyleforgeError
 from styleforge.core.files import file_sha256
 from styleforge.images.geometry import Size
+from styleforge.images.opening import opened
 from styleforge.jobs.painters import Painter
 from styleforge.jobs.recipe import Input
 
@@ -47,10 +46,13 @@ def print_plan(request: BatchRequest, *, as_json: bool) -> None:
         "device": describe(job.device),
         "seconds": round(seconds, 1),
     }
-    print(json.dumps(plan) if as_json else _plan_in_words(plan))
+    if as_json:
+        print_json(plan)
+    else:
+        print_lines(*_plan_in_words(plan))
 
 
-def _plan_in_words(plan: dict[str, Any]) -> str:
+def _plan_in_words(plan: dict[str, Any]) -> list[str]:
     unreadable = f", {plan['unreadable']} cannot be read" if plan["unreadable"] else ""
     lines = [f"photos   {plan['pictures']}{unreadable}"]
     if plan["smallest"]:
@@ -60,7 +62,7 @@ def _plan_in_words(plan: dict[str, Any]) -> str:
     lines.append(f"output   {plan['output']}: {plan['to_do']} to do, {plan['finished']} finished")
     lines.append(f"device   {plan['device']}")
     lines.append(f"takes    about {duration(plan['seconds'])} one after the other")
-    return "\n".join(map(printable, lines))
+    return lines
 
 
 def _is_done(job: BatchJob, source: Path, target: Path, painter: Painter) -> bool:
@@ -83,7 +85,7 @@ def _can_paint(painter: Painter, size: Size) -> bool:
 def _size_of(path: Path) -> Size | None:
     """(width, height) by the file's header; None where it cannot be read."""
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return image.size
-    except Exception:  # Pillow raises many kinds for a damaged file
+    except StyleforgeError:
         return None

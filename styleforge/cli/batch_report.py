@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 from styleforge.batches.plan import Batch
 from styleforge.batches.work import Outcome
-from styleforge.cli.parsing import printable, spelled
-from styleforge.cli.progress import bar, say
+from styleforge.cli.parsing import spelled
+from styleforge.cli.progress import bar, print_json, say
 
 
 class Report:
@@ -40,21 +38,21 @@ class Report:
         if not show:
             return
         if self._as_json:
-            print(json.dumps(self._line(outcome)), flush=True)
+            print_json(self._line(outcome))
         if self._verbose and not self._quiet:
             say(_in_words(outcome))
 
     def finish(self, *, interrupted: bool) -> None:
         """The summary, with what failed and why."""
         for reason in dict.fromkeys(map(_named_reason, self.failures)):  # once for all styles
-            print(f"Error: {reason}", file=sys.stderr)
+            say(f"Error: {reason}")
         if self._quiet:
             return
         counts = self._counts
         left = self._total - sum(counts.values())
         parts = [f"{counts['done']} done", f"{counts['failed']} failed"]
         parts += [f"{counts['skipped']} skipped"] + ([f"{left} left"] if left else [])
-        print(", ".join(parts) + (", interrupted" if interrupted else ""), file=sys.stderr)
+        say(", ".join(parts) + (", interrupted" if interrupted else ""))
 
     def _line(self, outcome: Outcome) -> dict[str, Any]:
         task = outcome.task
@@ -71,12 +69,12 @@ class Report:
 def _in_words(outcome: Outcome) -> str:
     task = outcome.task
     if outcome.status == "failed":
-        return printable(f"failed   {_named_reason(outcome)}")
-    return printable(f"{outcome.status:8} {task.target} in {outcome.seconds:.1f} s")
+        return f"failed   {_named_reason(outcome)}"
+    return f"{outcome.status:8} {task.target} in {outcome.seconds:.1f} s"
 
 
 def _named_reason(outcome: Outcome) -> str:
     """The reason, with the picture's name where it does not say it."""
     name = str(outcome.task.source)
     reason = spelled(outcome.reason)
-    return printable(reason if name in reason else f"{name}: {reason}")
+    return reason if name in reason else f"{name}: {reason}"

@@ -12,6 +12,7 @@ from styleforge.batches.job import BatchJob, BatchRequest, make_folder
 from styleforge.batches.on_ray import run_on_ray
 from styleforge.batches.torchrun import gathered, joined
 from styleforge.cli.batch_report import Report
+from styleforge.cli.progress import say
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.errors import INTERRUPTED
 from styleforge.core.files import remove_remains
@@ -30,7 +31,8 @@ def run(request: BatchRequest, *, quiet: bool, verbose: bool, as_json: bool) -> 
         try:
             engines[request.engine](job, report, stopped)
         except KeyboardInterrupt:  # the second: threads compute, and would make Python's end abort
-            print("Interrupted.", file=sys.stderr, flush=True)
+            say("Interrupted.")
+            sys.stderr.flush()
             os._exit(INTERRUPTED)
         remove_remains(task.target for task in job.batch.tasks)
         interrupted = stop.made

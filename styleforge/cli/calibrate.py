@@ -35,8 +35,9 @@ def calibrate(
     """
     from safetensors.torch import save
 
-    from styleforge.core.errors import UsageError
+    from styleforge.core.errors import StyleforgeError, UsageError
     from styleforge.core.files import check_place, write_atomically
+    from styleforge.images.load import load_image
     from styleforge.vgg import calibration as normalization
     from styleforge.vgg.convolution import Padding
     from styleforge.vgg.network import Pooling
@@ -45,15 +46,22 @@ def calibrate(
     if not photographs.is_dir():
         raise UsageError(f"no such folder: {photographs}")
     check_place(output, inputs=[], force=force, needed=_LARGEST)
-    count = len(normalization.photographs(photographs))
-    if not count:
+    readable = []
+    for path in normalization.photographs(photographs):
+        try:
+            load_image(path)
+        except StyleforgeError as error:
+            say(f"passed over: {error}")
+        else:
+            readable.append(path)
+    if not readable:
         raise UsageError(f"no photographs in {photographs}")
     loaded = load_weights(weights)
     tensors = {}
     for pooling in get_args(Pooling):
         for padding in get_args(Padding):
-            say(f"{count} photographs, {pooling} pooling, padding with {padding}")
-            means = normalization.measure(loaded, photographs, pooling=pooling, padding=padding)
+            say(f"{len(readable)} photographs, {pooling} pooling, padding with {padding}")
+            means = normalization.measure(loaded, readable, pooling=pooling, padding=padding)
             for name, mean in means.items():
                 tensors[normalization.key_of(loaded.sha256, pooling, padding, name)] = mean
     write_atomically(output, save(tensors))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
+
+import typer
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
+from styleforge.cli.progress import print_json, print_lines, say
 from styleforge.core.errors import WeightsError
 
 
@@ -26,9 +28,12 @@ def doctor(
     for name, findings in examine():
         report[name] = findings
         if not as_json:
-            print(yaml.safe_dump({name: findings}, sort_keys=False, allow_unicode=True), end="")
+            print_lines(
+                *yaml.safe_dump({name: findings}, sort_keys=False, allow_unicode=True).splitlines()
+            )
             sys.stdout.flush()
     if as_json:
-        print(json.dumps(report))
+        print_json(report)
     if "error" in report["weights"]:
-        raise WeightsError("without VGG-19's weights there are no transfers and no trainings")
+        say("Error: without VGG-19's weights there are no transfers and no trainings")
+        raise typer.Exit(WeightsError.exit_code)

@@ -56,6 +56,7 @@ def dream(
     ] = None,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    no_recipe: options.NoRecipe = False,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
@@ -79,4 +80,4 @@ def dream(
         device=device,
         force=force,
     )
-    run(prepare(request), manner)
+    run(prepare(request), manner, recipe=not no_recipe)

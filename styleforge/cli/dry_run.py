@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
 from styleforge.cli.parsing import duration
+from styleforge.cli.progress import print_json, print_lines
 from styleforge.cli.report import Manner
 from styleforge.core.devices import describe
 from styleforge.images.geometry import Size
@@ -46,21 +46,23 @@ def print_plan(job: TransferJob, manner: Manner) -> None:
             "seconds": round(seconds, 1),
             "memory_mib": round(expected.memory / 2**20),
         }
-        print(json.dumps(plan))
+        print_json(plan)
         return
-    print(f"content  {_named(job.photo.path, job.photo.size)}")
+    print_lines(f"content  {_named(job.photo.path, job.photo.size)}")
     for picture, painting in zip(job.style.pictures, job.request.paintings, strict=True):
-        print(f"style    {_named(picture.path, picture.size)}, weight {painting.weight:g}")
-    print(f"output   {_named(job.output or '-', job.size)}")
-    print(f"preset   {job.request.preset_name}, weights {studio.weights.source}")
-    print(f"device   {describe(job.device)}")
+        print_lines(f"style    {_named(picture.path, picture.size)}, weight {painting.weight:g}")
+    print_lines(f"output   {_named(job.output or '-', job.size)}")
+    print_lines(f"preset   {job.request.preset_name}, weights {studio.weights.source}")
+    print_lines(f"device   {describe(job.device)}")
     for scale, rounds in _with_rounds(job.scales):
         steps = f"{scale.steps} steps" if rounds == 1 else f"{rounds} rounds of {scale.steps} steps"
-        print(f"scale    {scale.size[0]} x {scale.size[1]}, {steps}, {_STYLE_IS[scale.stage]}")
+        print_lines(
+            f"scale    {scale.size[0]} x {scale.size[1]}, {steps}, {_STYLE_IS[scale.stage]}"
+        )
     tiling = studio.tiling(job.size)
     if tiling is not None:
-        print(f"tiles    {tiling.side} pixels, to keep to the memory")
-    print(
+        print_lines(f"tiles    {tiling.side} pixels, to keep to the memory")
+    print_lines(
         f"takes    {expected.evaluations} evaluations, about {duration(seconds)}, "
         f"about {expected.memory / 2**20:.0f} MiB of memory"
     )

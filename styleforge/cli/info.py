@@ -9,6 +9,7 @@ import typer
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
+from styleforge.cli.progress import print_json, print_lines
 
 
 @examples("info out.png", "info out.png --json")
@@ -24,8 +25,10 @@ def info(
 
     recipe = load_recipe(picture)
     if as_json:
-        print(recipe.to_json())
+        print_json({"styleforge": recipe.to_dict()})
         return
     import yaml
 
-    print(yaml.safe_dump(recipe.to_dict(), sort_keys=False, default_flow_style=None), end="")
+    print_lines(
+        *yaml.safe_dump(recipe.to_dict(), sort_keys=False, default_flow_style=None).splitlines()
+    )

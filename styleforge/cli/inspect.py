@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +9,7 @@ import typer
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
-from styleforge.cli.progress import say
+from styleforge.cli.progress import print_json, say
 from styleforge.core.layers import known_layer
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def inspect(
     )
     found = look(request)
     if as_json:
-        print(json.dumps(_report(request, found)))
+        print_json(_report(request, found))
     if not quiet:
         for path in request.outputs:
             say(f"Saved {path}")

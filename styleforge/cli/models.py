@@ -10,7 +10,8 @@ import typer
 from styleforge.cli import options
 from styleforge.cli.help import Command
 from styleforge.cli.options import examples
-from styleforge.cli.progress import say
+from styleforge.cli.progress import print_json, print_lines, say
+from styleforge.core.text import printable
 
 models = typer.Typer(
     name="models",
@@ -32,11 +33,13 @@ def list_models(context: typer.Context) -> None:
     table = Table("model", "kind", "styles", box=None)
     for path, info in known_models():
         names = ", ".join(style.name for style in info.styles)
-        table.add_row(escape(path.stem), info.generator.kind, escape(names))
+        table.add_row(
+            *(escape(printable(cell)) for cell in (path.stem, info.generator.kind, names))
+        )
     if table.row_count:
         Console().print(table)
     else:
-        print("none yet")
+        print_lines("none yet")
     say(f"More are looked for in {model_folders()[0]}")
 
 
@@ -55,13 +58,13 @@ def info(
     path, _ = find_model(model)
     info = load_info(path)
     if as_json:
-        print(info.model_dump_json())
+        print_json(info.model_dump(mode="json"))
         return
     import yaml
 
     shown = {"file": str(path), **info.model_dump()}
     shown["styles"] = [style.name for style in info.styles]
-    print(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None), end="")
+    print_lines(*yaml.safe_dump(shown, sort_keys=False, default_flow_style=None).splitlines())
 
 
 @models.command(name="import", cls=Command)
@@ -81,7 +84,8 @@ def import_(
     from styleforge.networks.importing import import_pytorch_example
     from styleforge.networks.model_file import check_model_output, save_model
 
-    check_model_output(output, force=force)
+    needed = source.stat().st_size if source.is_file() else 0
+    check_model_output(output, inputs=[source], force=force, needed=needed)
     name = style_name(style) if style else named_path(str(source))[0]
     info, network = import_pytorch_example(source, name)
     save_model(output, info, network)

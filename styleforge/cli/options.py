@@ -207,6 +207,22 @@ Depth = Annotated[
         rich_help_panel=SAVED,
     ),
 ]
+NoRecipe = Annotated[
+    bool,
+    typer.Option(
+        "--no-recipe",
+        help="Leave out how it was made: no rerun, no names of files.",
+        rich_help_panel=SAVED,
+    ),
+]
+StripMetadata = Annotated[
+    bool,
+    typer.Option(
+        "--strip-metadata",
+        help="Leave out the photo's EXIF: place, time, camera.",
+        rich_help_panel=SAVED,
+    ),
+]
 Force = Annotated[
     bool, typer.Option("-f", "--force", help="Overwrite what is there.", rich_help_panel=SAVED)
 ]

@@ -37,12 +37,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def printable(text: str) -> str:
-    """On one line: newlines and other control characters as escapes, the rest as it is."""
-    plain = text.encode(errors="backslashreplace").decode()
-    return re.sub(r"[\x00-\x1f\x7f]", lambda match: repr(match[0])[1:-1], plain)
-
-
 def spelled(message: str) -> str:
     """A message of the library's, whose `names` of settings become options: --names."""
     return re.sub(r"`([a-z_]+)`", lambda match: "--" + match[1].replace("_", "-"), message)

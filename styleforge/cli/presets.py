@@ -8,6 +8,7 @@ import typer
 
 from styleforge.cli.help import Command
 from styleforge.cli.options import examples
+from styleforge.cli.progress import print_lines
 
 presets = typer.Typer(
     name="presets",
@@ -48,4 +49,4 @@ def show(
     from styleforge.presets.transfer import load_preset
 
     load = load_training_preset if name in training_presets() else load_preset
-    print(load(name).to_yaml(), end="")
+    print_lines(*load(name).to_yaml().splitlines())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import Any, NoReturn
 
 from tqdm import tqdm
+
+from styleforge.core.text import printable
 
 _OF_WORK = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
 
@@ -28,4 +32,15 @@ def bar(total: int, *, quiet: bool, initial: int = 0, unit: str = "") -> tqdm[No
 
 def say(line: str) -> None:
     """A line on stderr, above the bar if there is one."""
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(printable(line), file=sys.stderr)
+
+
+def print_lines(*lines: str) -> None:
+    """Lines on standard output."""
+    for line in lines:
+        print(printable(line))
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One line on standard output, at once."""
+    print(json.dumps(value), flush=True)

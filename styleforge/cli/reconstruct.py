@@ -35,6 +35,7 @@ def content(
     steps: options.EverySteps = 100,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    no_recipe: options.NoRecipe = False,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
@@ -49,7 +50,7 @@ def content(
     request = ReconstructRequest(
         "content", picture, layers, size, steps, seed, output, device, force
     )
-    run(prepare(request), manner)
+    run(prepare(request), manner, recipe=not no_recipe)
 
 
 @reconstruct.command(cls=Command)
@@ -75,6 +76,7 @@ def style(
     steps: options.EverySteps = 100,
     seed: options.Seed = 0,
     device: options.Device = "auto",
+    no_recipe: options.NoRecipe = False,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
@@ -88,4 +90,4 @@ def style(
     request = ReconstructRequest(
         "style", picture, layer or [], size, steps, seed, output, device, force
     )
-    run(prepare(request), manner)
+    run(prepare(request), manner, recipe=not no_recipe)

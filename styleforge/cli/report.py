@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from styleforge.cli.progress import say
-from styleforge.core.errors import INTERRUPTED, UsageError
+from styleforge.cli.progress import print_json, say
+from styleforge.core.errors import INTERRUPTED, UsageError, WorkError
 from styleforge.core.files import STDOUT
+from styleforge.core.signals import StopRequest
 
 if TYPE_CHECKING:
     from styleforge.jobs.result import Result
@@ -31,15 +31,30 @@ class Manner:
         """Raise :class:`UsageError` where two things want standard output."""
         if self.as_json and str(output) == STDOUT:
             raise UsageError("--json and -o - both want standard output; name an output file")
+        if str(output) == STDOUT and getattr(sys.stdout, "error", None):
+            raise UsageError("standard output is closed; name an output file")
 
 
 def deliver(result: Result, output: Path | None) -> None:
-    """Save the picture, or write it to standard output."""
-    if output is not None:
-        result.save(output)
-        return
-    sys.stdout.buffer.write(result.png())
-    sys.stdout.buffer.flush()
+    """Save the picture, or write it to standard output, even if asked to end meanwhile."""
+    with StopRequest():
+        if output is not None:
+            result.save(output)
+        else:
+            _write(result)
+
+
+def _write(result: Result) -> None:
+    from styleforge.images.save import rescue
+
+    content = result.png()
+    try:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # who reads has seen enough
+        raise
+    except OSError as error:
+        raise WorkError(rescue("standard output", "picture.png", content, error)) from error
 
 
 def conclude(
@@ -55,7 +70,7 @@ def conclude(
     ``report`` has an output, a width and a height.
     """
     if manner.as_json:
-        print(json.dumps(report))
+        print_json(report)
     if not manner.quiet:
         verb = "Saved" if finished else "Interrupted: saved what there is as"
         size = f"{report['width']} x {report['height']}"

@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
+from styleforge.cli.progress import print_json, print_lines
 from styleforge.cli.report import Manner
+from styleforge.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from styleforge.jobs.recipe import Input
 
 
-@examples("rerun out.png -o again.png", "rerun out.png -o again.png --content moved/photo.jpg")
+@examples(
+    "rerun out.png --list",
+    "rerun out.png -o again.png",
+    "rerun out.png -o again.png --content moved/photo.jpg",
+)
 def rerun(
     picture: Annotated[
         Path,
         typer.Argument(metavar="PICTURE", help="A picture made by styleforge.", readable=False),
     ],
     output: Annotated[
-        str, typer.Option("-o", "--output", metavar="FILE", help="Where the new picture goes.")
-    ],
+        str | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Where the new picture goes."),
+    ] = None,
     content: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="The photo, if it is no longer where it was."),
@@ -50,6 +61,14 @@ def rerun(
         str,
         typer.Option("-d", "--device", metavar="NAME", help="Where.", show_default="as before"),
     ] = "",
+    list_inputs: Annotated[
+        bool,
+        typer.Option(
+            "--list",
+            help="Only print which files it would open, as the recipe names them.",
+            rich_help_panel=options.SAID,
+        ),
+    ] = False,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
@@ -64,6 +83,12 @@ def rerun(
     from styleforge.jobs import rerun as jobs
     from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe, load_recipe
 
+    recipe = load_recipe(picture)
+    if list_inputs:
+        _print_inputs(jobs.inputs_of(recipe), as_json=as_json)
+        return
+    if output is None:
+        raise UsageError("say where the new picture goes with `output`")
     again = jobs.Again(
         picture=picture,
         output=output,
@@ -77,10 +102,18 @@ def rerun(
         device=device,
         force=force,
     )
-    recipe = load_recipe(picture)
     if isinstance(recipe, TransferRecipe):
         transfer_run.run(jobs.transfer_again(recipe, again), manner)
     elif isinstance(recipe, StylizeRecipe):
         stylize_run.run(jobs.stylize_again(recipe, again), manner)
     else:
         synthesis_run.run(jobs.synthesis_again(recipe, again), manner)
+
+
+def _print_inputs(inputs: Sequence[tuple[str, Input]], *, as_json: bool) -> None:
+    if as_json:
+        files = [{"option": o, "path": one.path, "sha256": one.sha256} for o, one in inputs]
+        print_json({"inputs": files})
+        return
+    for option, one in inputs:
+        print_lines(f"{option.replace('_', '-'):10} {one.path}")

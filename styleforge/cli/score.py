@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
+from styleforge.cli.progress import print_json
 from styleforge.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def score(
     with out_of_memory_as_error((size, size)):
         found = measure(picture.pixels, photo.pixels, styles, weights=weights, size=size)
     if as_json:
-        print(json.dumps(_report(found)))
+        print_json(_report(found))
         return
     from rich.console import Console
 

@@ -103,10 +103,11 @@ def sheet(
         device=device,
         precision=precision,
         memory=memory_size(memory),
+        cell=cell,
         force=force,
     )
     job = SheetJob.prepare(request)
     if dry_run:
         print_plan(job, as_json=as_json)
         return
-    run(job, manner, cell=cell)
+    run(job, manner)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -11,11 +10,11 @@ from typing import Any, Self
 import typer
 
 from styleforge.cli.parsing import duration, spelled
-from styleforge.cli.progress import bar, say
+from styleforge.cli.progress import bar, print_json, print_lines, say
 from styleforge.cli.report import Manner
 from styleforge.core.devices import describe
-from styleforge.core.errors import INTERRUPTED, UsageError, WorkError
-from styleforge.core.signals import interruptible
+from styleforge.core.errors import INTERRUPTED, WorkError, reason_of
+from styleforge.core.text import printable
 from styleforge.jobs.painters import TransferPainter
 from styleforge.jobs.sheet import Cell, SheetJob, evaluated
 from styleforge.jobs.sheet_result import save_sheet
@@ -36,41 +35,42 @@ def print_plan(job: SheetJob, *, as_json: bool) -> None:
         "memory_mib": round(expected.memory / 2**20),
     }
     if as_json:
-        print(json.dumps(plan))
+        print_json(plan)
         return
-    print(f"output   {plan['output']}, {plan['page']}")
-    print(f"device   {plan['device']}")
+    print_lines(f"output   {plan['output']}, {plan['page']}")
+    print_lines(f"device   {plan['device']}")
     for cell in job.cells:
         width, height = cell.scales[-1].size
         there = ", is there" if cell.there else ""
-        print(f"picture  {cell.caption} ({width} x {height}){there}")
-    print(
+        print_lines(f"picture  {cell.caption} ({width} x {height}){there}")
+    print_lines(
         f"takes    {len(job.missing)} of {len(job.cells)} pictures, "
         f"{expected.evaluations} evaluations, about {duration(expected.seconds)}, "
         f"about {plan['memory_mib']} MiB of memory"
     )
 
 
-def run(job: SheetJob, manner: Manner, *, cell: int) -> None:
+def run(job: SheetJob, manner: Manner) -> None:
     """Make the missing pictures, then the sheet and the page.
 
     After Ctrl-C the finished pictures stay, and the same command goes on from there. A picture
-    that cannot be made leaves its place empty. Raises :class:`WorkError` for those at the end.
+    that cannot be made leaves its place empty. Exits with 1 then.
     """
     failed = _make_missing(job, quiet=manner.quiet)
     made = [other for other in job.cells if other not in failed]
-    save_sheet(job, made, cell=cell)
+    save_sheet(job, made)
     seconds = time.perf_counter() - manner.started
     if manner.as_json:
-        print(json.dumps(_report(job, made, seconds)))
+        print_json(_report(job, made, failed, seconds))
     if not manner.quiet:
         say(f"Saved {job.request.output} ({len(made)} pictures) in {duration(seconds)}")
         say(f"pictures and recipes: {job.page}")
     if failed:
-        raise WorkError(
-            f"{len(failed)} of {len(job.cells)} pictures could not be made: "
+        say(
+            f"Error: {len(failed)} of {len(job.cells)} pictures could not be made: "
             + "; ".join(cell.caption for cell in failed)
         )
+        raise typer.Exit(WorkError.exit_code)
 
 
 def _make_missing(job: SheetJob, *, quiet: bool) -> list[Cell]:
@@ -79,14 +79,14 @@ def _make_missing(job: SheetJob, *, quiet: bool) -> list[Cell]:
     failed: list[Cell] = []
     done = len(job.cells) - len(job.missing)
     painter: TransferPainter | None = None
-    with interruptible(), _Bar(job, quiet=quiet) as shown:
+    with _Bar(job, quiet=quiet) as shown:
         try:
             for cell in job.missing:
                 try:
                     painter = _make(job, cell, painter, shown)
-                except UsageError as error:
+                except Exception as error:
                     failed.append(cell)
-                    shown.finish(cell, f"{cell.caption}: {spelled(str(error))}")
+                    shown.finish(cell, f"{cell.caption}: {spelled(reason_of(error))}")
                 else:
                     done += 1
                     shown.finish(cell, f"{done} of {len(job.cells)}: {cell.path}")
@@ -109,7 +109,9 @@ def _make(job: SheetJob, cell: Cell, last: TransferPainter | None, shown: _Bar) 
     return transfer.painter
 
 
-def _report(job: SheetJob, made: Sequence[Cell], seconds: float) -> dict[str, Any]:
+def _report(
+    job: SheetJob, made: Sequence[Cell], failed: Sequence[Cell], seconds: float
+) -> dict[str, Any]:
     """What ``--json`` prints."""
     pictures = [
         {"path": str(cell.path), "labels": list(cell.labels), "new": not cell.there}
@@ -119,6 +121,7 @@ def _report(job: SheetJob, made: Sequence[Cell], seconds: float) -> dict[str, An
         "output": str(job.request.output),
         "page": str(job.page),
         "pictures": pictures,
+        "failed": [cell.caption for cell in failed],
         "seconds": round(seconds, 2),
     }
 
@@ -141,7 +144,7 @@ class _Bar:
         """Where a cell's transfer stands."""
         coarser = evaluated(cell.scales[: progress.scale_index])
         here = math.prod(progress.scale.size) * (progress.step + 1)
-        self._bar.set_description_str(cell.caption, refresh=False)
+        self._bar.set_description_str(printable(cell.caption), refresh=False)
         self._bar.update(self._finished + coarser + here - self._bar.n)
 
     def finish(self, cell: Cell, line: str) -> None:

@@ -41,6 +41,8 @@ def stylize(
     device: options.Device = "auto",
     memory: options.Memory = "",
     depth: options.Depth = 8,
+    no_recipe: options.NoRecipe = False,
+    strip_metadata: options.StripMetadata = False,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
@@ -50,6 +52,7 @@ def stylize(
     manner.check(output)
     from styleforge.cli.stylize_run import run
     from styleforge.jobs.look import Look
+    from styleforge.jobs.result import Kept
     from styleforge.jobs.spelling import with_weight
     from styleforge.jobs.stylize import StylizeJob, StylizeRequest
 
@@ -63,5 +66,6 @@ def stylize(
         device=device,
         memory=memory_size(memory),
         force=force,
+        kept=Kept(recipe=not no_recipe, metadata=not strip_metadata),
     )
     run(StylizeJob.prepare(request), manner)

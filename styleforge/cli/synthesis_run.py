@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 from styleforge.cli.progress import bar
 from styleforge.cli.report import Manner, conclude, deliver
 from styleforge.core.files import STDOUT
-from styleforge.core.signals import interruptible
-from styleforge.jobs.result import Result
+from styleforge.jobs.result import Kept, Result
 from styleforge.jobs.synthesis import SynthesisJob
 from styleforge.optimize.coarse_to_fine import CoarseToFine
 
 
-def run(job: SynthesisJob, manner: Manner) -> None:
-    """Carry a job out to its file; after Ctrl-C, save what there is and exit with 130."""
+def run(job: SynthesisJob, manner: Manner, *, recipe: bool = True) -> None:
+    """Carry a job out to its file; after Ctrl-C, save what there is and exit with 130.
+
+    ``recipe``: whether the file tells how it was made.
+    """
+    job = replace(job, kept=Kept(recipe=recipe))
     finished = _follow(job, quiet=manner.quiet)
     result = job.result()
     deliver(result, job.output)
@@ -26,7 +30,7 @@ def run(job: SynthesisJob, manner: Manner) -> None:
 
 def _follow(job: SynthesisJob, *, quiet: bool) -> bool:
     """Take all steps; false after Ctrl-C, which raises where nothing was started yet."""
-    with interruptible(), bar(sum(map(_work, job.runs)), quiet=quiet) as shown:
+    with bar(sum(map(_work, job.runs)), quiet=quiet) as shown:
         try:
             for one, progress in job:
                 width, height = progress.scale.size

@@ -47,6 +47,7 @@ def texture(
     seed: options.Seed = 0,
     device: options.Device = "auto",
     depth: options.Depth = 8,
+    no_recipe: options.NoRecipe = False,
     force: options.Force = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
@@ -70,4 +71,4 @@ def texture(
         device=device,
         force=force,
     )
-    run(prepare(request), manner)
+    run(prepare(request), manner, recipe=not no_recipe)

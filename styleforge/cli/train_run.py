@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from typing import Any, NoReturn, TextIO
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import typer
 from tqdm import tqdm
 
 from styleforge.cli.parsing import duration
-from styleforge.cli.progress import bar, say
+from styleforge.cli.progress import bar, print_json, print_lines, say
 from styleforge.core.devices import describe
 from styleforge.core.errors import INTERRUPTED
 from styleforge.training import job as training_job
@@ -26,7 +25,7 @@ def run(request: TrainingRequest, *, quiet: bool, as_json: bool) -> None:
     if outcome is None:
         return
     if as_json:
-        print(json.dumps(_report(outcome)))
+        print_json(_report(outcome))
     if not quiet:
         _print_summary(outcome)
     if outcome.interrupted:
@@ -38,7 +37,7 @@ def print_plan(request: TrainingRequest, *, as_json: bool) -> None:
 
     def begin(job: TrainingJob) -> None:
         if not as_json:
-            _announce(job, file=sys.stdout)
+            _announce(job, print_lines)
 
     found = training_job.measure(request, begin)
     if as_json:
@@ -49,9 +48,9 @@ def print_plan(request: TrainingRequest, *, as_json: bool) -> None:
             "steps": found.steps,
             "seconds": round(found.seconds, 1),
         }
-        print(json.dumps(plan))
+        print_json(plan)
     else:
-        print(
+        print_lines(
             f"takes    {found.steps} steps, about {duration(found.seconds)} "
             f"({found.seconds_a_step:.2f} s a step)"
         )
@@ -74,7 +73,7 @@ class _Screen(Listener):
 
     def begin(self, job: TrainingJob) -> None:
         if not self._quiet:
-            _announce(job, file=sys.stderr)
+            _announce(job, say)
         self._steps = job.preset.training.steps
 
     def step(self, progress: TrainingProgress) -> None:
@@ -117,26 +116,24 @@ def _print_summary(outcome: TrainingOutcome) -> None:
     say(f"log, plot and sheet are in {outcome.folder}")
 
 
-def _announce(job: TrainingJob, *, file: TextIO) -> None:
+def _announce(job: TrainingJob, tell: Callable[[str], None]) -> None:
     """What was found, before the long work."""
     for name, path in job.request.styles:
-        print(f"style    {name}: {path}", file=file)
+        tell(f"style    {name}: {path}")
     photographs = job.photographs
     if photographs is not None:
         count = len(photographs.training)
-        print(
+        tell(
             f"data     {count} photographs to learn from, {len(photographs.validation)} to check "
-            f"with, {len(photographs.unreadable)} files that are not images",
-            file=file,
+            f"with, {len(photographs.unreadable)} files that are not images"
         )
         if count < ENOUGH:
-            print(f"         {ENOUGH} or more would be better", file=file)
+            tell(f"         {ENOUGH} or more would be better")
     schedule = job.preset.training
     parameters = sum(p.numel() for p in job.model.network.parameters())
-    print(
+    tell(
         f"network  {job.preset.generator.kind}, {parameters} parameters; {schedule.steps} steps of "
-        f"{schedule.batch} crops of {schedule.crop} pixels",
-        file=file,
+        f"{schedule.batch} crops of {schedule.crop} pixels"
     )
     together = f", {job.processes.count} processes" if job.processes.count > 1 else ""
-    print(f"device   {describe(job.device)}{together}", file=file)
+    tell(f"device   {describe(job.device)}{together}")

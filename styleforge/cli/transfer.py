@@ -110,6 +110,8 @@ def transfer(
             rich_help_panel=SAVED,
         ),
     ] = None,
+    no_recipe: options.NoRecipe = False,
+    strip_metadata: options.StripMetadata = False,
     force: options.Force = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -119,6 +121,7 @@ def transfer(
     """Repaint a photo in the style of one or more paintings."""
     manner = Manner(quiet, as_json, time.perf_counter(), verbose)
     manner.check(output)
+    from styleforge.jobs.result import Kept
     from styleforge.jobs.spelling import painting
     from styleforge.jobs.transfer import TransferJob, TransferRequest
     from styleforge.presets.grid import settings_of
@@ -162,6 +165,7 @@ def transfer(
         animate=animate,
         source_map=source_map,
         force=force,
+        kept=Kept(recipe=not no_recipe, metadata=not strip_metadata),
         memory=memory_size(memory),
         precision=precision,
     )

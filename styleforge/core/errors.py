@@ -12,6 +12,18 @@ class StyleforgeError(Exception):
     exit_code = 2
 
 
+def reason_of(error: Exception) -> str:
+    """Why one of many things failed, in a line: our own words, or what kind of bug it is."""
+    if isinstance(error, StyleforgeError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror.lower()}"
+    return f"{type(error).__name__}: {error}".strip(": ") + " (a bug; please report it)"
+
+
 class WorkError(StyleforgeError):
     """The work was started and could not be finished or stored."""
 

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,8 +29,15 @@ _LONGEST_NAME = 255
 """Bytes that file systems take."""
 
 
+def check_regular(path: Path) -> None:
+    """Raise :class:`UsageError` for what cannot be read like a file: a pipe would never end."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UsageError(f"{path} is a pipe or a device, not a file")
+
+
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal. Raises :class:`UsageError`, OSError."""
+    check_regular(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -59,8 +67,16 @@ def check_place(path: Path, *, inputs: Iterable[Path], force: bool, needed: int)
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file through a temporary one beside it, so that it is never seen half-written.
 
-    Raises OSError, and leaves what was there before.
+    One that is there keeps its mode. Raises OSError, which names the file, and leaves what was
+    there before.
     """
+    try:
+        _write_through_another(path, content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _write_through_another(path: Path, content: bytes) -> None:
     prefix = f".{path.name[:_NAME_KEPT]}.{os.getpid()}.{MACHINE}-"
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
     try:
@@ -68,7 +84,7 @@ def write_atomically(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
+        Path(temporary).chmod(_mode(path))
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
@@ -93,6 +109,14 @@ def _lives(process: int) -> bool:
         return psutil.Process(process).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _mode(path: Path) -> int:
+    """What a file may be used for: as before, or as new files are."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0o666 & ~_umask()
 
 
 def _umask() -> int:

@@ -1,4 +1,4 @@
-"""Ctrl-C, and a polite request to end (SIGTERM), which is treated alike."""
+"""Ctrl-C, and other polite requests to end, which are treated alike: SIGTERM, SIGHUP."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from types import FrameType
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt, as Ctrl-C does."""
+    """SIGTERM, and SIGHUP of a terminal that is gone, raise KeyboardInterrupt, as Ctrl-C does."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    previous = {number: signal.signal(number, interrupt) for number in _requests()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _requests() -> list[signal.Signals]:
+    """Those that are not ignored, as SIGHUP is under nohup; Windows has no SIGHUP."""
+    known = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+    return [number for number in known if signal.getsignal(number) != signal.SIG_IGN]
 
 
 class StopRequest:
@@ -33,8 +40,7 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         self._previous = {
-            number: signal.signal(number, self._handle)
-            for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, self._handle) for number in (signal.SIGINT, *_requests())
         }
         return self
 

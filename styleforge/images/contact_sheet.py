@@ -9,7 +9,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from styleforge.images.geometry import fit_size, resize, size_of
+from styleforge.core.text import printable
+from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.images.save import to_levels
 
 GAP = 6
@@ -52,6 +53,12 @@ def sheet(
     return pixels.float() / 255
 
 
+def sheet_size(columns: int, rows: int, cell: int) -> Size:
+    """(width, height) of a grid with all its labels, at most."""
+    line = TEXT + 2 * GAP
+    return columns * (cell + GAP) + GAP, rows * (cell + GAP + line) + line
+
+
 def _fitted(image: Tensor, cell: int) -> Image.Image:
     size = fit_size(size_of(image), cell)
     return Image.fromarray(to_levels(resize(image.float().cpu(), size)))
@@ -71,7 +78,7 @@ def _write(
     """Texts side by side on one line, each as far as its width goes."""
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(TEXT)
     for text, left, width in zip(texts, lefts, widths, strict=False):
-        draw.text((left, top), _shortened(text, width, font), fill="black", font=font)
+        draw.text((left, top), _shortened(printable(text), width, font), fill="black", font=font)
 
 
 def _shortened(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

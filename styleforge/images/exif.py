@@ -73,8 +73,10 @@ def limited(block: Image.Exif, limit: int) -> Image.Exif:
 
 
 def recipe_of(image: Image.Image) -> str:
-    """The recipe in an image, or an empty string where there is none."""
-    return str(_read(image).get(RECIPE_TAG, ""))
+    """The recipe in an image, or an empty string where there is none. Pixels are not read."""
+    with _damage_ignored():
+        return str(Image.Image.getexif(image).get(RECIPE_TAG, ""))  # PNG's own reads the pixels
+    return ""
 
 
 def _read(image: Image.Image) -> Image.Exif:

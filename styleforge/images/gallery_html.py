@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from urllib.parse import quote
+
+from styleforge.core.text import printable
 
 _LAYOUT = """<!doctype html>
 <html lang="en">
@@ -42,10 +45,12 @@ class Figure:
 def page(title: str, rows: Sequence[Sequence[Figure]]) -> str:
     """The page, row by row. Whatever the names hold is shown as it is."""
     sections = ("\n".join(["<section>", *map(_figure, row), "</section>"]) for row in rows)
-    return _LAYOUT.format(title=escape(title), rows="\n".join(sections))
+    return _LAYOUT.format(title=escape(printable(title)), rows="\n".join(sections))
 
 
 def _figure(figure: Figure) -> str:
     return _FIGURE.format(
-        link=quote(figure.file), caption=escape(figure.caption), recipe=escape(figure.recipe)
+        link=quote(os.fsencode(figure.file)),
+        caption=escape(printable(figure.caption)),
+        recipe=escape(figure.recipe),
     )

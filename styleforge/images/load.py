@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,13 +16,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
 from styleforge.core.errors import UsageError
 from styleforge.core.files import file_sha256
 from styleforge.images.exif import exif_of
 from styleforge.images.geometry import Size, size_of
+from styleforge.images.opening import check_decodable, opened
 
 MIN_SIDE = 32
 """Pixels on the shorter side: below this VGG-19's deeper layers see next to nothing."""
@@ -59,18 +59,20 @@ ImageSource = Path | str | Picture
 
 
 def load_image(source: ImageSource, *, min_side: int = MIN_SIDE) -> Picture:
-    """Read a JPEG, PNG, WebP, TIFF or any other image that Pillow knows.
+    """Read an image file of any format in :data:`READABLE`.
 
-    Raises :class:`UsageError` for what is not a whole image with sides of that many pixels.
+    Raises :class:`UsageError` for what is not a whole image with sides of that many pixels, and
+    :class:`OutOfMemoryError` for one that is too large to be read here.
     """
     if isinstance(source, Picture):
         _check_side(source.path, source.size, min_side)
         return source
     path = Path(source)
-    image, exif = _open(path)
-    _check_side(path, image.size, min_side)
-    pixels, alpha = _pixels_and_alpha(image)
-    return Picture(path, file_sha256(path), pixels, alpha, exif)
+    with opened(path) as file:
+        upright, exif = _decoded(path, file)
+        _check_side(path, upright.size, min_side)
+        pixels, alpha = _pixels_and_alpha(upright)
+        return Picture(path, file_sha256(path), pixels, alpha, exif)
 
 
 def stem_of(source: ImageSource) -> str:
@@ -88,6 +90,7 @@ def as_picture(image: ImageSource | Image.Image | np.ndarray[Any, Any] | Tensor)
     if isinstance(image, Path | str | Picture):
         return load_image(image, min_side=1)
     if isinstance(image, Image.Image):
+        _check_levels(IN_MEMORY, image)
         exif = exif_of(image)
         pixels, alpha = _pixels_and_alpha(_upright(image))
         return _in_memory(pixels, alpha, exif)
@@ -144,10 +147,12 @@ def load_pixels(path: Path, *, least: int) -> Tensor:
     """The pixels of a photo alone, (1, 3, H, W), read fast.
 
     A JPEG may come at a fraction of its size, with sides of at least ``least`` pixels.
-    Raises :class:`UsageError`.
+    Raises :class:`UsageError`, :class:`OutOfMemoryError`.
     """
-    image, _ = _open(path, least=least)
-    return _pixels_and_alpha(image)[0]
+    with opened(path) as file:
+        file.draft(None, (least, least))
+        upright, _ = _decoded(path, file)
+        return _pixels_and_alpha(upright)[0]
 
 
 def _pixels_and_alpha(image: Image.Image) -> tuple[Tensor, Tensor | None]:
@@ -156,31 +161,26 @@ def _pixels_and_alpha(image: Image.Image) -> tuple[Tensor, Tensor | None]:
     return (pixels if alpha is None else _fill_invisible(pixels, alpha)), alpha
 
 
-def _open(path: Path, *, least: int = 0) -> tuple[Image.Image, bytes]:
+def _decoded(path: Path, file: Image.Image) -> tuple[Image.Image, bytes]:
     """The upright image and its EXIF block."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                if least:
-                    image.draft(None, (least, least))
-                image.load()
-                return _upright(image), exif_of(image)
-    except FileNotFoundError:
-        raise UsageError(f"no such file: {path}") from None
-    except IsADirectoryError:
-        raise UsageError(f"{path} is a directory, not an image") from None
-    except UnidentifiedImageError:
-        raise UsageError(f"{path} is not an image that can be read") from None
-    except Image.DecompressionBombError:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise UsageError(f"{path} has more than {limit} million pixels; make it smaller") from None
-    except PermissionError:
-        raise UsageError(f"{path} may not be read (permission denied)") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, OSError) and error.strerror:
-            raise UsageError(f"{path} cannot be read ({error.strerror.lower()})") from error
-        raise UsageError(f"{path} is damaged or cut short ({error})") from error
+    check_decodable(path, file.size)
+    file.load()
+    _check_levels(path, file)
+    return _upright(file), exif_of(file)
+
+
+def _check_levels(path: Path, image: Image.Image) -> None:
+    """Raise :class:`UsageError` for wide numbers that are no brightness."""
+    if image.mode not in ("F", "I"):
+        return
+    array, white = np.asarray(image), _white(image.mode)
+    if not np.isfinite(array).all():
+        raise UsageError(f"{path} has pixels that are infinite or no numbers; mend it")
+    if array.min() < 0 or array.max() > white:
+        raise UsageError(
+            f"{path} has pixels from {array.min():g} to {array.max():g}; "
+            f"they must be from 0 to {white:g}"
+        )
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -232,15 +232,19 @@ def _transform_to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
 def _to_tensor(image: Image.Image) -> Tensor:
     """(1, C, H, W) in [0, 1]; 8-bit, 16-bit or floating-point bands."""
     array = np.asarray(image)
-    if image.mode in _SIXTEEN_BIT_MODES:
-        scale = 65535.0
-    else:
-        scale = 1.0 if image.mode == "F" and array.max() <= 1.0 else 255.0
+    scale = _white(image.mode)
     pixels = torch.from_numpy(array.astype(np.float32) / scale).clamp(0, 1)
     if image.mode == "RGB":
         return pixels.permute(2, 0, 1)[None].contiguous()
     grey = pixels[None, None]
     return grey if image.mode == "L" else grey.expand(1, 3, -1, -1).contiguous()
+
+
+def _white(mode: str) -> float:
+    """The number that stands for white."""
+    if mode in _SIXTEEN_BIT_MODES:
+        return 65535.0
+    return 1.0 if mode == "F" else 255.0
 
 
 def _fill_invisible(pixels: Tensor, alpha: Tensor) -> Tensor:

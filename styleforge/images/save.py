@@ -20,8 +20,8 @@ from torch import Tensor
 
 from styleforge.core.errors import UsageError, WorkError
 from styleforge.core.files import check_place, write_atomically
-from styleforge.images.exif import exif_for_result, limited, recipe_of
-from styleforge.images.geometry import size_of
+from styleforge.images.exif import exif_for_result, limited
+from styleforge.images.geometry import Size, size_of
 
 FORMATS = {
     ".png": "PNG",
@@ -32,6 +32,9 @@ FORMATS = {
     ".tiff": "TIFF",
 }
 Depth = Literal[8, 16]
+
+_LONGEST_SIDE = {"WEBP": 16_383, "JPEG": 65_500}
+"""Pixels; the others' are beyond any memory."""
 
 _PROFILE_DATE = slice(24, 36)
 _JPEG_EXIF_LIMIT = 65_000
@@ -44,15 +47,21 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 def check_output(
-    path: Path, *, inputs: Iterable[Path], force: bool, depth: Depth, pixels: int
+    path: Path, *, inputs: Iterable[Path], force: bool, depth: Depth, size: Size
 ) -> None:
-    """Raise :class:`UsageError` if a result of so many pixels could not be written to ``path``."""
+    """Raise :class:`UsageError` if a (width, height) result could not be written to ``path``."""
     suffix = path.suffix.lower()
     if suffix not in FORMATS:
         raise UsageError(f"{path}: the name must end in one of {', '.join(FORMATS)}")
     if depth == 16 and FORMATS[suffix] not in ("PNG", "TIFF"):
         raise UsageError(f"{path}: 16 bits need a .png or .tif file")
-    check_place(path, inputs=inputs, force=force, needed=pixels * 4 * depth // 8)
+    longest = _LONGEST_SIDE.get(FORMATS[suffix], max(size))
+    if max(size) > longest:
+        raise UsageError(
+            f"{path}: sides in a {suffix} file have at most {longest} pixels (not {size[0]} x "
+            f"{size[1]}); name a .png or .tif file"
+        )
+    check_place(path, inputs=inputs, force=force, needed=size[0] * size[1] * 4 * depth // 8)
 
 
 def save_image(
@@ -76,18 +85,18 @@ def save_image(
     try:
         write_atomically(path, content)
     except OSError as error:
-        raise WorkError(_rescue(path, content, error)) from error
+        raise WorkError(rescue(str(path), path.name, content, error)) from error
 
 
-def _rescue(path: Path, content: bytes, error: OSError) -> str:
-    """Save the picture elsewhere after a failed write; returns the message for the user."""
+def rescue(where: str, name: str, content: bytes, error: OSError) -> str:
+    """Save a picture elsewhere after a failed write; returns the message for the user."""
     reason = "no space left" if error.errno == errno.ENOSPC else (error.strerror or str(error))
     try:
-        rescued = Path(tempfile.mkdtemp(prefix="styleforge-")) / path.name
+        rescued = Path(tempfile.mkdtemp(prefix="styleforge-")) / name
         write_atomically(rescued, content)
     except OSError:
-        return f"{path} could not be written ({reason})"
-    return f"{path} could not be written ({reason}); the picture was saved as {rescued}"
+        return f"{where} could not be written ({reason})"
+    return f"{where} could not be written ({reason}); the picture was saved as {rescued}"
 
 
 def encode_image(
@@ -126,12 +135,6 @@ def to_levels(pixels: Tensor, depth: Depth = 8) -> np.ndarray[Any, Any]:
     levels = (pixels.detach().cpu().double().clamp(0, 1) * top).round()
     array: np.ndarray[Any, Any] = levels[0].permute(1, 2, 0).numpy()
     return array.astype(np.uint8 if depth == 8 else np.uint16)
-
-
-def read_recipe(path: Path) -> str:
-    """The recipe in an image file, or an empty string where there is none."""
-    with Image.open(path) as image:
-        return recipe_of(image)
 
 
 def _srgb_profile() -> bytes:

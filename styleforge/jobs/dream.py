@@ -13,7 +13,7 @@ from torch import Tensor
 from styleforge.core.devices import out_of_memory_as_error, pick_device
 from styleforge.core.errors import UsageError
 from styleforge.core.layers import filters, known_layer
-from styleforge.images.geometry import Size, resize, size_of, size_text
+from styleforge.images.geometry import Size, resize, size_text
 from styleforge.images.load import MIN_SIDE, Picture, load_image
 from styleforge.jobs.naming import checked_output
 from styleforge.jobs.recipe import Input, SynthesisRecipe, versions
@@ -77,13 +77,17 @@ class DreamRequest:
         stem = self.image.stem if self.image else "dream"
         return "_".join([stem, self.layer, *([] if self.channel is None else [str(self.channel)])])
 
-    def start(self, picture: Picture | None) -> Tensor:
-        """The picture, or noise, at the size of the result."""
+    def size_of(self, picture: Picture | None) -> Size:
+        """(width, height) of the result. Raises :class:`UsageError` where that is too small."""
         if picture is not None:
-            return resize(picture.pixels, fitting_size(picture, max(self.size)))
+            return fitting_size(picture, max(self.size))
         if min(self.size) < MIN_SIDE:
             raise UsageError(f"`size` needs at least {MIN_SIDE} pixels a side")
-        return white_noise(self.size, self.seed)
+        return self.size
+
+    def start(self, picture: Picture | None, size: Size) -> Tensor:
+        """The picture, or noise."""
+        return white_noise(size, self.seed) if picture is None else resize(picture.pixels, size)
 
     def options(self) -> dict[str, Any]:
         """What a recipe says of it."""
@@ -102,8 +106,7 @@ def prepare(request: DreamRequest) -> SynthesisJob:
     target = request.target
     device = pick_device(request.device)
     picture = None if request.image is None else load_image(request.image)
-    start = request.start(picture)
-    size = size_of(start)
+    size = request.size_of(picture)
     _check_unit(target, size)
     inputs = [] if request.image is None else [request.image]
     output = checked_output(
@@ -111,12 +114,13 @@ def prepare(request: DreamRequest) -> SynthesisJob:
         f"{request.name}.png",
         inputs=inputs,
         force=request.force,
-        pixels=size[0] * size[1],
+        size=size,
     )
     weights = load_weights()
     with out_of_memory_as_error(size):
         network = paper_network(weights, [target.read]).to(device)
     check_memory(network, size, device)
+    start = request.start(picture, size)
     run = dream(network, target, start, steps=request.all_steps, seed=request.seed)
     recipe = SynthesisRecipe(
         command="dream",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from styleforge.core.files import STDOUT
+from styleforge.images.geometry import Size
 from styleforge.images.load import ImageSource, stem_of
 from styleforge.images.save import Depth, check_output
 
@@ -30,7 +31,7 @@ def checked_output(
     *,
     inputs: Sequence[Path],
     force: bool,
-    pixels: int,
+    size: Size,
     depth: Depth = 8,
 ) -> Path | None:
     """Where a result goes, as wanted or by a default name; None for standard output.
@@ -39,7 +40,7 @@ def checked_output(
     """
     output = output_path(None if wanted is None else str(wanted), [Path(default)])
     if output is not None:
-        check_output(output, inputs=inputs, force=force, depth=depth, pixels=pixels)
+        check_output(output, inputs=inputs, force=force, depth=depth, size=size)
     return output
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from styleforge.core.devices import out_of_memory_as_error
+from styleforge.core.devices import free_memory, out_of_memory_as_error
 from styleforge.core.errors import UsageError
 from styleforge.images.colors import colors, grey, keep_colors, match_colors
 from styleforge.images.geometry import Size, fit_size, resize, size_of
@@ -28,13 +28,23 @@ from styleforge.networks.model_file import Model
 from styleforge.optimize.coarse_to_fine import Progress
 from styleforge.optimize.scales import Scale
 from styleforge.presets.transfer import Preset
-from styleforge.transfers.estimate import available_memory, estimate, extra_bytes, working_memory
+from styleforge.transfers.estimate import (
+    available_memory,
+    ensure_fits,
+    ensure_memory,
+    estimate,
+    extra_bytes,
+    working_memory,
+)
 from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.schedule import plan
 from styleforge.transfers.studio import Studio
 
 _PROBE_SIDE = 512
 """Side of the square that is painted to learn this machine's speed."""
+
+_PICTURE_BYTES = 100
+"""Of what a trained network's pass in tiles takes beside the tile, per pixel (measured)."""
 
 
 class Frame(NamedTuple):
@@ -121,6 +131,7 @@ class NetworkPainter:
 
     def paint(self, photo: Picture, _before: Frame | None = None) -> Tensor:
         size = self.size(photo.size)
+        ensure_fits(free_memory(self.device), size, lambda pixels: pixels * _PICTURE_BYTES)
         pixels = resize(photo.pixels, size).to(self.device)
         seen = grey(pixels) if self.look.colors == "luminance" else pixels
         with out_of_memory_as_error(size):
@@ -213,6 +224,9 @@ class TransferPainter:
 
     def paint(self, photo: Picture, before: Frame | None = None) -> Tensor:
         """From the frame before, its result moves with the scene and is corrected in few steps."""
+        studio, size = self.studio, self.size(photo.size)
+        memory, extra = available_memory(self.device), extra_bytes(studio.preset)
+        ensure_memory(memory, studio.network, size, device=self.device, extra=extra)
         transfer = (
             self.start(photo)
             if before is None

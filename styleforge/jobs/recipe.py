@@ -14,8 +14,8 @@ from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationErro
 
 from styleforge.core.devices import Precision
 from styleforge.core.errors import UsageError
-from styleforge.images.load import Picture, load_image
-from styleforge.images.save import read_recipe
+from styleforge.images.load import Picture
+from styleforge.images.opening import read_recipe
 
 FORMAT = 1
 """Raised when a recipe's meaning changes, so that an old tool does not misread a new file."""
@@ -164,8 +164,10 @@ def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_recipe(path: Path) -> AnyRecipe:
-    """The recipe inside a picture. Raises :class:`UsageError` where there is none."""
-    load_image(path, min_side=1)  # the same checks and messages as for any picture
+    """The recipe inside a picture, whose pixels are not read.
+
+    Raises :class:`UsageError` where there is none.
+    """
     return parse_recipe(read_recipe(path), path)
 
 

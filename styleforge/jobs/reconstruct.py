@@ -88,7 +88,7 @@ def prepare(request: ReconstructRequest) -> SynthesisJob:
         f"{picture.path.stem}_{name}.png",
         inputs=[picture.path],
         force=request.force,
-        pixels=size[0] * size[1] * (len(columns) + 1),
+        size=(size[0] * (len(columns) + 1), size[1]),
     )
     weights = load_weights()
     objective = content_objective if request.of == "content" else style_objective

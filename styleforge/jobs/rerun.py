@@ -17,7 +17,7 @@ from styleforge.images.load import Picture
 from styleforge.jobs import dream, reconstruct, texture
 from styleforge.jobs.dream import DreamRequest
 from styleforge.jobs.look import Look
-from styleforge.jobs.recipe import Input, StylizeRecipe, SynthesisRecipe, TransferRecipe
+from styleforge.jobs.recipe import AnyRecipe, Input, StylizeRecipe, SynthesisRecipe, TransferRecipe
 from styleforge.jobs.reconstruct import ReconstructRequest
 from styleforge.jobs.styles import Painting
 from styleforge.jobs.stylize import StylizeJob, StylizeRequest
@@ -48,6 +48,11 @@ class Again:
     device: str = ""
     force: bool = False
 
+    def __post_init__(self) -> None:
+        output = Path(self.output)
+        if output.exists() and self.picture.exists() and output.samefile(self.picture):
+            raise UsageError(f"{output} is what is made again; choose another output")
+
     def found(self, now: Path | None, before: str, option: str) -> Path:
         """Raises :class:`UsageError` where an input is in neither place."""
         path = now or Path(before)
@@ -68,6 +73,23 @@ class Again:
         return [
             self.found(path, used.path, option) for path, used in zip(wanted, before, strict=True)
         ]
+
+
+def inputs_of(recipe: AnyRecipe) -> list[tuple[str, Input]]:
+    """The files that a rerun would open, by the option that says where they are now."""
+    if isinstance(recipe, SynthesisRecipe):
+        return [("model" if n == "model" else "content", i) for n, i in recipe.inputs.items()]
+    if isinstance(recipe, StylizeRecipe):
+        named = [("model", recipe.model), ("content", recipe.content)]
+        return [*named, *(("mask", mask) for mask in recipe.masks)]
+    single = [("init", recipe.init), ("init_photo", recipe.init_photo)]
+    return [
+        ("content", recipe.content),
+        *(("style", style) for style in recipe.styles),
+        *((option, one) for option, one in single if one is not None),
+        *(("mask", mask) for mask in recipe.masks),
+        *(("style_mask", mask) for mask in recipe.style_masks),
+    ]
 
 
 def transfer_again(recipe: TransferRecipe, again: Again) -> TransferJob:
@@ -98,17 +120,7 @@ def transfer_again(recipe: TransferRecipe, again: Again) -> TransferJob:
         force=again.force,
     )
     job = TransferJob.prepare(request)
-    _check_same(
-        job.inputs,
-        [
-            ("content", [recipe.content]),
-            ("style", recipe.styles),
-            ("init", [recipe.init] if recipe.init else []),
-            ("init_photo", [before] if before else []),
-            ("mask", recipe.masks),
-            ("style_mask", recipe.style_masks),
-        ],
-    )
+    _check_same(job.inputs, inputs_of(recipe))
     return job
 
 
@@ -126,7 +138,7 @@ def stylize_again(recipe: StylizeRecipe, again: Again) -> StylizeJob:
         model_sha256=recipe.model.sha256,
     )
     job = StylizeJob.prepare(request)
-    _check_same(job.inputs, [("content", [recipe.content]), ("mask", recipe.masks)])
+    _check_same(job.inputs, inputs_of(recipe)[1:])  # the model's hash was checked as it was loaded
     return job
 
 
@@ -179,9 +191,8 @@ def _same_inputs(recipe: SynthesisRecipe, again: Again) -> dict[str, str]:
     return found
 
 
-def _check_same(used: Sequence[Picture], named: Sequence[tuple[str, Sequence[Input]]]) -> None:
+def _check_same(used: Sequence[Picture], expected: Sequence[tuple[str, Input]]) -> None:
     """Raise :class:`UsageError` where a file is not a recipe's; those are listed by option."""
-    expected = [(option, one) for option, inputs in named for one in inputs]
     for picture, (option, one) in zip(used, expected, strict=True):
         _check_sha256(picture.sha256, one, picture.path, option)
 

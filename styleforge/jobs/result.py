@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -15,16 +15,25 @@ from styleforge.jobs.recipe import AnyRecipe
 from styleforge.transfers.matching import Sources
 
 
+@dataclass(frozen=True)
+class Kept:
+    """What a file tells beside its pixels: how they were made, and the photo's EXIF."""
+
+    recipe: bool = True
+    metadata: bool = True
+
+
 @dataclass(frozen=True, repr=False)
 class Result:
     """``pixels`` (1, 3, H, W), sRGB in [0, 1], on the CPU.
 
-    ``alpha`` (1, 1, H, W) and ``exif`` are the photo's. ``recipe`` says what made the picture.
+    ``alpha`` (1, 1, H, W) and ``exif`` are the photo's. ``recipe`` says what made the
+    picture; None: nobody is to know.
     ``sources`` are where in the paintings its places came from, where neighbors were matched.
     """
 
     pixels: Tensor
-    recipe: AnyRecipe
+    recipe: AnyRecipe | None
     alpha: Tensor | None = None
     exif: bytes = b""
     depth: Depth = 8
@@ -45,6 +54,15 @@ class Result:
         alpha = None if photo.alpha is None else resize(photo.alpha, size)
         return cls(pixels, recipe, alpha, photo.exif, depth, sources)
 
+    def with_only(self, kept: Kept) -> Result:
+        """The same picture, telling less."""
+        recipe = self.recipe if kept.recipe else None
+        return replace(self, recipe=recipe, exif=self.exif if kept.metadata else b"")
+
+    @property
+    def _recipe_text(self) -> str:
+        return "" if self.recipe is None else self.recipe.to_json()
+
     @property
     def size(self) -> Size:
         """(width, height) in pixels."""
@@ -62,14 +80,13 @@ class Result:
         the file could not be written.
         """
         path = Path(path)
-        width, height = self.size
-        check_output(path, inputs=[], force=True, depth=self.depth, pixels=width * height)
+        check_output(path, inputs=[], force=True, depth=self.depth, size=self.size)
         save_image(
             path,
             self.pixels,
             alpha=self.alpha,
             exif=self.exif,
-            recipe=self.recipe.to_json(),
+            recipe=self._recipe_text,
             depth=self.depth,
         )
 
@@ -80,7 +97,7 @@ class Result:
             "PNG",
             alpha=self.alpha,
             exif=self.exif,
-            recipe=self.recipe.to_json(),
+            recipe=self._recipe_text,
             depth=self.depth,
         )
 

@@ -15,9 +15,11 @@ from pathlib import Path
 import torch
 
 from styleforge.core.devices import pick_device, pick_precision
-from styleforge.core.errors import UsageError
+from styleforge.core.errors import StyleforgeError, UsageError
 from styleforge.core.files import check_place
+from styleforge.images.contact_sheet import sheet_size
 from styleforge.images.load import load_image
+from styleforge.images.opening import is_whole
 from styleforge.images.save import FORMATS, check_output
 from styleforge.jobs.naming import shortened
 from styleforge.jobs.painters import TransferPainter
@@ -37,7 +39,10 @@ PAGE = "index.html"
 
 @dataclass(frozen=True)
 class SheetRequest:
-    """What the user asked for. ``styles`` are paintings, and folders of them."""
+    """What the user asked for. ``styles`` are paintings, and folders of them.
+
+    ``cell`` is pixels of a picture's longest side on the sheet.
+    """
 
     photo: Path
     styles: Sequence[Path]
@@ -47,6 +52,7 @@ class SheetRequest:
     device: str = "auto"
     precision: str = "auto"
     memory: int | None = None
+    cell: int = 256
     force: bool = False
 
     @property
@@ -107,8 +113,9 @@ class SheetJob:
         """Check everything and plan. Raises :class:`UsageError` before any long work."""
         pick_precision(request.precision, pick_device(request.device))  # or it is a mistake
         styles = paintings(request.styles, apart_from=[request.photo, request.output])
-        for path in styles:
-            load_image(path)
+        for path in request.styles:
+            if not path.is_dir():  # of a folder's, one that is bad leaves its place empty
+                load_image(path)
         cells = _cells(request, styles)
         sources = {cell.request.preset.network.weights for cell in cells}
         counts = varying(variations(request.settings))
@@ -186,26 +193,30 @@ class SheetJob:
         return self.weights[preset.network.weights]
 
     def _is_there(self, cell: Cell) -> bool:
-        if not cell.path.is_file():
+        if not cell.path.is_file() or not is_whole(cell.path):
             return False
-        job = TransferJob.prepare(replace(cell.request, force=True))
         try:
+            job = TransferJob.prepare(replace(cell.request, force=True))
             found = load_recipe(cell.path).to_dict()
-        except UsageError:
+        except StyleforgeError:
             return False
         template = job.style.template(self._weights(cell.request.preset), job.device)
         return essence(found) == essence(job.recipe(template).to_dict())
 
     def _check_outputs(self, inputs: Sequence[Path]) -> None:
         force, folder = self.request.force, self.request.folder
+        columns = self.columns + (1 if self.varies else 0)
+        size = sheet_size(columns, len(self.rows), self.request.cell)
+        check_output(self.request.output, inputs=inputs, force=force, depth=8, size=size)
         pixels = sum(math.prod(cell.scales[-1].size) for cell in self.missing)
-        check_output(self.request.output, inputs=inputs, force=force, depth=8, pixels=pixels)
+        check_place(self.request.output, inputs=inputs, force=force, needed=4 * pixels)
         if folder.exists() and not folder.is_dir():
             raise UsageError(f"{folder} is not a folder; choose another output")
         if folder.exists():
             check_place(self.page, inputs=inputs, force=force, needed=0)
         for cell in self.missing if folder.exists() else ():
-            check_output(cell.path, inputs=inputs, force=force, depth=8, pixels=0)
+            size = cell.scales[-1].size
+            check_output(cell.path, inputs=inputs, force=force, depth=8, size=size)
 
 
 def evaluated(scales: Sequence[Scale]) -> int:
@@ -220,7 +231,8 @@ def paintings(styles: Sequence[Path], *, apart_from: Sequence[Path]) -> list[Pat
         if not style.is_dir():
             found[style] = None
             continue
-        inside = sorted(path for path in style.iterdir() if path.suffix.lower() in FORMATS)
+        named = (path for path in style.iterdir() if path.suffix.lower() in FORMATS)
+        inside = sorted(path for path in named if path.is_file())
         own = [path for path in inside if not any(_same(path, other) for other in apart_from)]
         if not own:
             raise UsageError(f"no paintings in {style}; they end in {', '.join(FORMATS)}")

@@ -9,6 +9,7 @@ import torch
 import yaml
 from torch import Tensor
 
+from styleforge.core.errors import StyleforgeError
 from styleforge.core.files import write_atomically
 from styleforge.images.contact_sheet import sheet
 from styleforge.images.gallery_html import Figure, page
@@ -19,17 +20,21 @@ from styleforge.jobs.recipe import load_recipe
 from styleforge.jobs.sheet import Cell, SheetJob
 
 
-def save_sheet(job: SheetJob, made: Sequence[Cell], *, cell: int) -> None:
-    """Write the sheet, ``cell`` pixels a picture's longest side, and the page in its folder."""
-    save_image(job.request.output, contact_sheet(job, made, cell=cell))
+def save_sheet(job: SheetJob, made: Sequence[Cell]) -> None:
+    """Write the sheet, and the page in its folder."""
+    save_image(job.request.output, contact_sheet(job, made))
     write_atomically(job.page, contact_page(job, made).encode())
 
 
-def contact_sheet(job: SheetJob, made: Sequence[Cell], *, cell: int) -> Tensor:
+def contact_sheet(job: SheetJob, made: Sequence[Cell]) -> Tensor:
     """The grid: the painting and its variations in a row, or the paintings' pictures alone."""
+    cell = job.request.cell
 
     def small(path: Path) -> Tensor:
-        picture = load_image(path)
+        try:
+            picture = load_image(path)
+        except StyleforgeError:
+            return torch.ones(1, 3, 8, 8)
         return resize(picture.pixels, fit_size(picture.size, cell))
 
     def shown(other: Cell) -> Tensor:

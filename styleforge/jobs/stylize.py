@@ -16,7 +16,7 @@ from styleforge.jobs.look import Look
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import NetworkPainter
 from styleforge.jobs.recipe import Input
-from styleforge.jobs.result import Result
+from styleforge.jobs.result import Kept, Result
 from styleforge.jobs.styles import TrainedStyle, named_masks
 from styleforge.losses.masks import check_masks
 from styleforge.networks.registry import default_model, find_model, find_style
@@ -36,6 +36,7 @@ class StylizeRequest:
     device: str = "auto"
     memory: int | None = None
     force: bool = False
+    kept: Kept = field(default_factory=Kept)
     model_sha256: str = ""
     """Of the model that a recipe names; empty: any."""
 
@@ -58,13 +59,12 @@ class StylizeJob:
         check_masks(named_masks(painter.masks), styles=len(painter.styles), size=photo.size)
         output = output_path(request.output, [request.photo, *map(Path, painter.styles)])
         if output is not None:
-            width, height = painter.size(photo.size)
             check_output(
                 output,
                 inputs=[photo.path, painter.model.path, *(mask.path for mask in painter.masks)],
                 force=request.force,
                 depth=painter.depth,
-                pixels=width * height,
+                size=painter.size(photo.size),
             )
         return cls(request, photo, painter, output)
 
@@ -87,7 +87,7 @@ class StylizeJob:
         recipe = self.painter.recipe(Input.of(self.photo))
         return Result.of(
             self.painter.paint(self.photo), recipe, self.photo, depth=self.painter.depth
-        )
+        ).with_only(self.request.kept)
 
 
 def _style(request: StylizeRequest) -> TrainedStyle:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -12,14 +12,14 @@ from pydantic import BeforeValidator
 from torch import Tensor
 
 from styleforge.core.allocator import keep_freed_memory
-from styleforge.core.errors import OutOfMemoryError, UsageError
+from styleforge.core.errors import UsageError
 from styleforge.images.geometry import Size, fit_size, parse_size
 from styleforge.images.load import MIN_SIDE, Picture
 from styleforge.images.save import Depth
 from styleforge.jobs.recipe import SynthesisRecipe
-from styleforge.jobs.result import Result
+from styleforge.jobs.result import Kept, Result
 from styleforge.optimize.coarse_to_fine import CoarseToFine, Progress
-from styleforge.transfers.estimate import available_memory, peak_memory
+from styleforge.transfers.estimate import available_memory, ensure_fits, peak_memory
 from styleforge.vgg.network import VGG19
 
 
@@ -44,6 +44,7 @@ class SynthesisJob:
     runs: Sequence[CoarseToFine]
     picture: Callable[[], Tensor]
     depth: Depth = 8
+    kept: Kept = field(default_factory=Kept)
 
     def __iter__(self) -> Iterator[tuple[CoarseToFine, Progress]]:
         """Carry out the runs, one after the other."""
@@ -59,7 +60,7 @@ class SynthesisJob:
 
     def result(self) -> Result:
         """The picture so far."""
-        return Result(self.picture(), self.recipe, depth=self.depth)
+        return Result(self.picture(), self.recipe, depth=self.depth).with_only(self.kept)
 
 
 def fitting_size(picture: Picture, longest: int) -> Size:
@@ -75,10 +76,6 @@ def fitting_size(picture: Picture, longest: int) -> Size:
 
 def check_memory(network: VGG19, size: Size, device: torch.device) -> None:
     """Raise :class:`OutOfMemoryError` where an image of this size would not fit."""
-    needed = peak_memory(network, size[0] * size[1], device=device)
-    there = available_memory(device)
-    if needed > there:
-        raise OutOfMemoryError(
-            f"{size[0]} x {size[1]} pixels need about {needed / 2**30:.1f} GiB of memory and "
-            f"{there / 2**30:.1f} GiB are there; use a smaller `size`"
-        )
+    ensure_fits(
+        available_memory(device), size, lambda pixels: peak_memory(network, pixels, device=device)
+    )

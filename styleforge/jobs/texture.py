@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict
 from torch import Tensor
 
-from styleforge.core.devices import out_of_memory_as_error, pick_device
+from styleforge.core.devices import free_memory, out_of_memory_as_error, pick_device
 from styleforge.core.errors import UsageError
 from styleforge.images.geometry import size_text
 from styleforge.images.load import MIN_SIDE, load_image
@@ -22,10 +22,14 @@ from styleforge.networks.model_file import Model, load_model
 from styleforge.networks.registry import find_model
 from styleforge.networks.texture_network import TextureNetwork
 from styleforge.synthesis.texture import PERIOD, period_of, texture, texture_network
+from styleforge.transfers.estimate import ensure_fits
 from styleforge.vgg.weights import load_weights
 
 STEPS = 50
 """At every scale, where nothing else is said."""
+
+_NETWORK_BYTES = 1200
+"""Of a texture network's pass, per pixel (measured)."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +65,13 @@ class TextureRequest:
 
     def checked_output(self, name: str, source: Path) -> Path | None:
         """Where the texture of this name goes. Raises :class:`UsageError` if it cannot."""
-        width, height = self.size
         return checked_output(
             self.output,
             f"{name}_{size_text(self.size)}.png",
             inputs=[source],
             force=self.force,
             depth=self.depth,
-            pixels=width * height,
+            size=self.size,
         )
 
     def check_period(self, period: int) -> None:
@@ -105,11 +108,11 @@ def _from_painting(request: TextureRequest) -> SynthesisJob:
     request.check_period(PERIOD)
     output = request.checked_output(picture.path.stem, picture.path)
     weights = load_weights()
+    check_memory(texture_network(weights), period_of(request.size), device)
     with out_of_memory_as_error(request.size):
         run = texture(
             weights, picture.pixels, request.size, steps=steps, seed=request.seed, device=device
         )
-    check_memory(texture_network(weights), period_of(request.size), device)
     recipe = SynthesisRecipe(
         command="texture",
         inputs={"style": Input.of(picture)},
@@ -135,6 +138,7 @@ def _from_network(request: TextureRequest) -> SynthesisJob:
     request.check_period(network.period)
     output = request.checked_output(loaded.style_names[0], path)
     device = pick_device(request.device)
+    ensure_fits(free_memory(device), request.size, lambda pixels: pixels * _NETWORK_BYTES)
     recipe = SynthesisRecipe(
         command="texture",
         inputs={"model": Input(str(path), loaded.sha256)},

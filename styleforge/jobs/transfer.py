@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from styleforge.images.save import Depth, check_output, save_image
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import TransferPainter, steps
 from styleforge.jobs.recipe import Input, TransferRecipe
-from styleforge.jobs.result import Result
+from styleforge.jobs.result import Kept, Result
 from styleforge.jobs.styles import LoadedStyle, OptimizedStyle, Painting, named_masks
 from styleforge.losses.masks import check_masks
 from styleforge.optimize.coarse_to_fine import Progress
@@ -38,7 +39,8 @@ class TransferRequest:
 
     ``init_photo`` is what the initial image was made from, if it is to move with the scene.
     ``memory`` is the bytes that the run may take; None: what is free. ``animate`` is where to
-    show how the picture came about, ``source_map`` where its places came from.
+    show how the picture came about, ``source_map`` where its places came from. ``kept`` is what
+    the file tells.
     """
 
     photo: ImageSource
@@ -57,6 +59,7 @@ class TransferRequest:
     force: bool = False
     memory: int | None = None
     precision: str = "auto"
+    kept: Kept = field(default_factory=Kept)
     weights_sha256: str = ""
     """Of the weights that a recipe names; empty: any."""
 
@@ -171,9 +174,24 @@ class TransferJob:
             if every:
                 raise UsageError("`save_every` needs an output file, not standard output")
             return
-        counted = range(every, self.total_steps + 1, every) if every else ()
-        for path in [self.output, *map(self.snapshot_path, counted)]:
+        for path in [self.output, *(self._snapshots_there() if every else ())]:
             self._check_output(path, self.request.depth)
+
+    def _snapshots_there(self) -> list[Path]:
+        """Files in the places of snapshots, of which there may be millions."""
+        assert self.output is not None
+        every = self.request.save_every
+        last = self.total_steps // every * every
+        before = glob.escape(self.output.stem)
+        found = [
+            path
+            for path in self.output.parent.glob(f"{before}_*{glob.escape(self.output.suffix)}")
+            if (digits := path.stem.removeprefix(f"{self.output.stem}_")).isdecimal()
+            and path == self.snapshot_path(step := int(digits))
+            and 0 < step <= last
+            and step % every == 0
+        ]
+        return [self.snapshot_path(last), *sorted(found)] if last else []
 
     def _check_source_map(self) -> None:
         path = self.request.source_map
@@ -198,13 +216,14 @@ class TransferJob:
         check_animation(path, inputs=inputs, force=self.request.force)
 
     def _check_output(self, path: Path, depth: Depth, *, pictures: int = 1) -> None:
+        """Of so many pictures side by side."""
         width, height = self.size
         check_output(
             path,
             inputs=[picture.path for picture in self.inputs],
             force=self.request.force,
             depth=depth,
-            pixels=pictures * width * height,
+            size=(pictures * width, height),
         )
 
 
@@ -249,7 +268,7 @@ class TransferRun:
             self.job.photo,
             depth=self.job.request.depth,
             sources=self._transfer.sources,
-        )
+        ).with_only(self.job.request.kept)
 
     def save_beside(self, result: Result) -> None:
         """Write the source map and the animation, where they were wished for."""

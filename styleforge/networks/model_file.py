@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -109,11 +109,11 @@ def build(
     return TransformerNetwork(settings, styles)
 
 
-def check_model_output(path: Path, *, force: bool) -> None:
-    """Raise :class:`UsageError` if a model could not be written to ``path``."""
+def check_model_output(path: Path, *, inputs: Iterable[Path], force: bool, needed: int = 0) -> None:
+    """Raise :class:`UsageError` if a model of so many bytes could not be written to ``path``."""
     if path.suffix != SUFFIX:
         raise UsageError(f"{path}: a model's name must end in {SUFFIX}")
-    check_place(path, inputs=[], force=force, needed=0)
+    check_place(path, inputs=inputs, force=force, needed=needed)
 
 
 def save_model(path: Path, info: ModelInfo, network: nn.Module) -> None:

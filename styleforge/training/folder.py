@@ -71,11 +71,11 @@ class TrainingFolder:
         write_atomically(self.log, lines.encode())
 
     def records(self) -> list[dict[str, Any]]:
-        """The log's lines, without one that a crash cut short."""
+        """The log's lines, without those that a crash or a full disk cut short."""
         if not self.log.is_file():
             return []
-        lines = self.log.read_text(encoding="utf-8").splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("}\n")]
+        lines = self.log.read_text(encoding="utf-8").splitlines()
+        return [record for line in lines if (record := _record(line)) is not None]
 
     def draw(self) -> None:
         """Training and validation losses against steps."""
@@ -95,3 +95,10 @@ class TrainingFolder:
         buffer = io.BytesIO()
         figure.savefig(buffer, dpi=120)
         write_atomically(self.plot, buffer.getvalue())
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return None

@@ -17,6 +17,7 @@ import torch
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.devices import describe, out_of_memory_as_error, pick_device
 from styleforge.core.errors import UsageError, WorkError
+from styleforge.core.files import check_place
 from styleforge.core.processes import restarts
 from styleforge.core.signals import StopRequest
 from styleforge.images.load import load_image
@@ -42,6 +43,8 @@ from styleforge.vgg.weights import load_weights
 
 _PROBE_STEPS = 3
 _MOST_WORKERS = 8
+_COPIES = 12
+"""Of a network's numbers: two models, and a checkpoint, old and new, with the optimizer's."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class TrainingJob:
         self.model = self._model(new)
         self.preset = request.preset.model_copy(update={"generator": self.model.info.generator})
         self.photographs = _photographs(self.preset, request.data)
+        self._check_space()
 
     def start(self) -> Training:
         """The training, ready to iterate over, from its beginning or from a checkpoint."""
@@ -132,12 +136,22 @@ class TrainingJob:
 
     def _check_outputs(self) -> None:
         request = self.request
-        check_model_output(request.output, force=request.force or request.resume)
+        inputs = [path for _, path in request.styles]
+        if request.add_to is not None:
+            inputs.append(find_model(request.add_to)[0])
+        force = request.force or request.resume
+        check_model_output(request.output, inputs=inputs, force=force)
         if self.folder.checkpoint.exists() and not (request.resume or request.force):
             raise UsageError(
                 f"{self.folder.path} holds a training; use `resume` to go on with it or `force` "
                 "to start anew"
             )
+
+    def _check_space(self) -> None:
+        """Raise :class:`UsageError` where there is none for models and checkpoint."""
+        parameters = sum(p.numel() for p in self.model.network.parameters())
+        place = self.folder.checkpoint if self.folder.path.exists() else self.request.output
+        check_place(place, inputs=[], force=True, needed=4 * parameters * _COPIES)
 
     def _workers(self) -> int:
         if self.request.workers is not None:

@@ -8,21 +8,22 @@ uninterrupted one sees, with any number of workers or processes.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from styleforge.core.errors import UsageError
+from styleforge.core.errors import StyleforgeError, UsageError
 from styleforge.images.geometry import Size, resize, size_of
 from styleforge.images.load import load_pixels
+from styleforge.images.opening import opened
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 OWN = ".training"
@@ -31,6 +32,9 @@ OWN = ".training"
 VALIDATION_PHOTOS = 8
 ENOUGH = 200
 """A few hundred photographs are enough: a crop is hardly ever seen twice."""
+
+_END = 16 * 2**10
+"""Bytes at a file's beginning and end that tell it from others."""
 
 MAX_ZOOM = 4.0
 """A crop's side is between a quarter and the whole of the photo's shorter side, so
@@ -66,11 +70,32 @@ class Photographs:
             unreadable=[path for path in candidates if path not in set(readable)],
         )
 
+    @cached_property
+    def contents(self) -> str:
+        """Changes when a photograph to learn from becomes another one under its name.
+
+        Of each, length and both ends are looked at: photographs can be many and large.
+        """
+        digest = hashlib.sha256()
+        for path in self.training:
+            digest.update(_ends(path))
+        return digest.hexdigest()[:16]
+
     @property
     def fingerprint(self) -> str:
         """Changes when a photograph to learn from is added, removed or renamed."""
         names = "\0".join(path.name for path in self.training)
         return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+def _ends(path: Path) -> bytes:
+    """A file's length, beginning and end."""
+    with path.open("rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        beginning = file.read(_END)
+        file.seek(max(0, length - _END))
+        return b"%d " % length + beginning + file.read(_END)
 
 
 class Sample(NamedTuple):
@@ -97,7 +122,7 @@ class Crops(Dataset[Sample]):
             path = self._paths[order[(place + skipped) % len(order)]]
             try:
                 return Sample(random_crop(path, self._crop, chance), number, skipped)
-            except UsageError:
+            except Exception:
                 continue
         raise UsageError(f"none of the {len(self._paths)} photographs can be read any more")
 
@@ -148,9 +173,9 @@ def _covering(size: Size, shorter: int) -> Size:
 def _is_image(path: Path) -> bool:
     """Whether the file begins like an image; the rest is only looked at when its turn comes."""
     try:
-        with Image.open(path) as image:
+        with opened(path) as image:
             return min(image.size) > 0
-    except Exception:  # Pillow raises many kinds for a damaged file
+    except StyleforgeError:
         return False
 
 

@@ -26,6 +26,7 @@ from styleforge.training.trainer import Trainer
 from styleforge.transfers.loss_network import loss_network
 from styleforge.vgg.weights import Weights
 
+_CONTENTS = "contents of the photographs"
 _SHEET_PHOTOS = 3
 _SHEET_SIDE = 256
 
@@ -111,8 +112,11 @@ class Training:
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Go on from :meth:`state`. Raises :class:`UsageError` if it is of another training."""
-        before, now = _as_now(state["made_from"]), self._made_from()
+        now = self._made_from()
+        before = {_CONTENTS: now[_CONTENTS], **_as_now(state["made_from"])}  # old ones have none
         changed = [name for name, value in now.items() if before.get(name) != value]
+        if "photographs" in changed and _CONTENTS in changed:
+            changed.remove(_CONTENTS)
         if changed:
             raise UsageError(
                 f"the checkpoint was made with other {' and '.join(changed)}; "
@@ -186,7 +190,7 @@ class Training:
         for path in self._photographs.validation:
             try:
                 crops.append(central_crop(path, crop))
-            except UsageError:
+            except Exception:
                 continue
         if not crops:
             raise UsageError("none of the photographs kept for validation can be read")
@@ -215,6 +219,7 @@ class Training:
             "settings": {**settings, "generator": generator, "first_style": self._first_style},
             "styles": [style.sha256 for style in self.model.info.styles],
             "photographs": "" if photographs is None else photographs.fingerprint,
+            _CONTENTS: "" if photographs is None else photographs.contents,
         }
 
 

@@ -141,21 +141,27 @@ def ensure_memory(
 
     On a CPU the system would otherwise kill the process without a word.
     """
+
+    def needed(pixels: int) -> int:
+        return _least_memory(memory, network, pixels, device, extra)
+
+    ensure_fits(memory, size, needed)
+
+
+def ensure_fits(memory: int, size: Size, needed: Callable[[int], int]) -> None:
+    """Raise :class:`OutOfMemoryError`, with a size that fits, where (width, height) does not.
+
+    ``needed`` is bytes for so many pixels.
+    """
     pixels = size[0] * size[1]
-    needed = _least_memory(memory, network, pixels, device, extra)
-    if needed <= memory:
+    if needed(pixels) <= memory:
         return
     sizes = range(max(size) // 32 * 32, 0, -32)
     shares = ((longest, pixels * (longest / max(size)) ** 2) for longest in sizes)
-    fitting = (
-        n
-        for n, part in shares
-        if _least_memory(memory, network, int(part), device, extra) <= memory
-    )
-    longest = next(fitting, 0)
+    longest = next((n for n, part in shares if needed(int(part)) <= memory), 0)
     advice = f"try `size` {longest}" if longest else "free some memory"  # --size 0 is the photo's
     raise OutOfMemoryError(
-        f"{size[0]} x {size[1]} pixels need about {needed / 2**30:.1f} GiB of memory and "
+        f"{size[0]} x {size[1]} pixels need about {needed(pixels) / 2**30:.1f} GiB of memory and "
         f"{memory / 2**30:.1f} GiB are there; {advice}"
     )
 

@@ -7,7 +7,7 @@ the scale of that filter's output. Without it the layers' losses differ by order
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -85,12 +85,15 @@ def normalized_weights(weights: Weights, *, pooling: Pooling, padding: Padding) 
 
 def photographs(folder: Path) -> list[Path]:
     """The image files in a folder and below, in a fixed order."""
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in _PHOTO_SUFFIXES)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in _PHOTO_SUFFIXES)
+    return sorted(path for path in found if path.is_file())
 
 
-def measure(weights: Weights, folder: Path, *, pooling: Pooling, padding: Padding) -> TensorMap:
-    """Mean activations over a folder of photographs, each 256 pixels on its longest side."""
-    images = (load_image(path).pixels for path in photographs(folder))
+def measure(
+    weights: Weights, photographs: Sequence[Path], *, pooling: Pooling, padding: Padding
+) -> TensorMap:
+    """Mean activations over photographs, each 256 pixels on its longest side."""
+    images = (load_image(path).pixels for path in photographs)
     sized = (resize(x, fit_size(size_of(x), MEASURED_SIZE)) for x in images)
     return mean_activations(weights, sized, pooling=pooling, padding=padding)
 
@@ -114,9 +117,8 @@ def _cached_means(weights: Weights, pooling: Pooling, padding: Padding) -> Tenso
     try:
         return load_file(path)
     except (OSError, ValueError, SafetensorError):
-        means = measure(
-            weights, resource("sample_images") / "content", pooling=pooling, padding=padding
-        )
+        samples = photographs(resource("sample_images") / "content")
+        means = measure(weights, samples, pooling=pooling, padding=padding)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, save(means))

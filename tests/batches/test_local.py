@@ -107,25 +107,38 @@ def test_a_batch_that_is_stopped_before_it_begins_does_nothing(
     assert run(make_batch([trained]), is_stopped=lambda: True) == []
 
 
-def test_a_bug_in_a_painter_reaches_the_main_thread_and_ends_the_batch(
+def test_a_bug_in_a_painter_is_the_outcome_of_its_pictures_and_others_go_on(
     trained: TrainedStyle,
     make_batch: MakeBatch,
     workplace: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write_photos(workplace / "photos", 20)
-    painted = []
+    write_photos(workplace / "photos", 3)
+    whole = NetworkPainter.paint
 
-    def paint(*_: object) -> None:
-        painted.append(1)
-        raise ZeroDivisionError("a bug")
+    def paint(self: NetworkPainter, photo: Picture, before: None = None) -> torch.Tensor:
+        if photo.path.stem == "photo2":
+            raise ZeroDivisionError("a bug")
+        return whole(self, photo, before)
 
     monkeypatch.setattr(NetworkPainter, "paint", paint)
+    outcomes = run(make_batch([trained]))
+    assert sorted(outcome.status for outcome in outcomes) == ["done", "done", "failed"]
+    (failed,) = (outcome for outcome in outcomes if outcome.status == "failed")
+    assert failed.reason == "ZeroDivisionError: a bug (a bug; please report it)"
+
+
+def test_nobody_paints_once_nobody_listens(
+    trained: TrainedStyle, make_batch: MakeBatch, workplace: Path
+) -> None:
+    write_photos(workplace / "photos", 20)
+    batch = make_batch([trained])
     before = threading.active_count()
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        run(make_batch([trained]))
-    assert threading.active_count() == before, "nobody goes on"
-    assert len(painted) <= 1 + local._READERS
+    outcomes = run_local(batch, [Painters(batch, CPU)], ONE)
+    next(outcomes)
+    outcomes.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+    assert len(contents(workplace / "out")) < 20
 
 
 def test_threads_are_set_for_the_painters_and_are_afterwards_as_before(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from styleforge.batches.work import Outcome, essence, is_finished, perform
 from styleforge.core.errors import OutOfMemoryError, UsageError
 from styleforge.core.files import file_sha256
 from styleforge.images.load import load_image
-from styleforge.images.save import read_recipe, save_image, to_levels
+from styleforge.images.opening import read_recipe
+from styleforge.images.save import save_image, to_levels
 from styleforge.jobs.look import Look
 from styleforge.jobs.painters import Frame, NetworkPainter, TransferPainter
 from styleforge.jobs.recipe import Before, Input, load_recipe
@@ -62,7 +64,8 @@ def test_what_is_finished_is_skipped_and_not_touched(network: NetworkPainter, ph
     perform(task, network)
     before = task.target.stat()
     assert status(perform(task, network)) == "skipped"
-    assert task.target.stat() == before
+    after = task.target.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     assert status(perform(task, network, force=True)) == "done"
     assert task.target.stat().st_ino != before.st_ino
 
@@ -203,15 +206,35 @@ def test_a_place_that_cannot_be_written_is_an_outcome(network: NetworkPainter, p
     assert outcome.reason == f"{photo} is one of the inputs; choose another output"
 
 
-def test_a_bug_is_no_outcome(
+def test_a_bug_is_an_outcome_that_says_so(
     network: NetworkPainter, photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def paint(*_: object) -> None:
-        raise ZeroDivisionError
+        raise ZeroDivisionError("half a pixel")
 
     monkeypatch.setattr(NetworkPainter, "paint", paint)
-    with pytest.raises(ZeroDivisionError):
-        perform(task_for(photo, "out/a.png"), network)
+    outcome = perform(task_for(photo, "out/a.png"), network)
+    assert outcome.status == "failed"
+    assert outcome.reason == "ZeroDivisionError: half a pixel (a bug; please report it)"
+
+
+def test_a_name_that_is_too_long_is_an_outcome(network: NetworkPainter, photo: Path) -> None:
+    target = Path("out") / ("x" * 252 + ".png")
+    outcome = perform(task_for(photo, str(target)), network)
+    assert outcome.reason == f"{target}: the name is too long; 255 bytes are the limit"
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_result_is_made_again(network: NetworkPainter, photo: Path, damage: str) -> None:
+    task = task_for(photo, "out/a.png")
+    perform(task, network)
+    whole = task.target.read_bytes()
+    middle = whole.index(b"IDAT") + 20
+    cut = whole[:-40] if damage == "cut" else whole[:middle] + b"?" + whole[middle + 1 :]
+    task.target.write_bytes(cut)
+    assert status(perform(task, network)) == "done"
+    assert task.target.read_bytes() == whole
+    assert status(perform(task, network)) == "skipped"
 
 
 def test_inputs_are_not_touched(
@@ -324,3 +347,9 @@ def test_a_recipe_is_found_in_every_format(network: NetworkPainter, photo: Path)
         assert not is_finished(target, replace(recipe, strength=0.5))
     with pytest.raises(UsageError):
         is_finished(photo, recipe)
+
+
+def test_a_pipe_is_an_outcome(network: NetworkPainter, workplace: Path) -> None:
+    os.mkfifo(workplace / "pipe.png")
+    outcome = perform(task_for(Path("pipe.png"), "out/a.png"), network)
+    assert outcome.reason == "pipe.png is a pipe or a device, not a file"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -282,14 +283,15 @@ def test_a_mistake(
     before = {path: path.stat().st_mtime_ns for path in Path().iterdir()}
     done = command(*arguments)
     assert done.err == f"Error: {message}\n"
-    assert (done.code, done.out) == (2, b"")
+    assert done.code == 2
+    assert done.out == b"" if "--json" not in arguments else done.json["error"] == message
     assert {path: path.stat().st_mtime_ns for path in Path().iterdir()} == before
 
 
 @pytest.mark.usefixtures("bad")
 @pytest.mark.parametrize("name", ["cut.jpg", "cut.png"])
 def test_a_truncated_image(command: Command, name: str) -> None:
-    for arguments in (("transfer", name, "s.png"), ("transfer", "c.png", name), ("info", name)):
+    for arguments in (("transfer", name, "s.png"), ("transfer", "c.png", name)):
         done = command(*arguments)
         assert done.err.startswith(f"Error: {name} is damaged or cut short (")
         assert done.err.count("\n") == 1
@@ -311,7 +313,7 @@ def test_an_image_of_100_000_pixels_by_40(command: Command) -> None:
 def test_an_image_that_may_not_be_read(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """For the superuser every file is readable, so both checks are simulated."""
 
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, **_: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr("os.access", lambda _path, mode: mode != os.R_OK)
@@ -403,3 +405,31 @@ def test_a_bug_keeps_its_traceback(transfer: Command, monkeypatch: pytest.Monkey
     monkeypatch.setattr("styleforge.jobs.transfer.plan", broken)
     with pytest.raises(ZeroDivisionError):
         transfer("-o", "out.png")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size"),
+    [
+        (("dream", "-s", "99999"), "99999 x 99999"),
+        (("dream", "c.png", "-s", "99999"), "99999 x 83332"),
+        (("inspect", "c.png", "-s", "99999"), "99999 x 83332"),
+        (("reconstruct", "content", "c.png", "--layer", "conv4_2", "-s", "99999"), "99999 x 83332"),
+        (("texture", "s.png", "-s", "99999"), "100000 x 100000"),
+        (("stylize", "c.png", "-s", "32768"), "32768 x 27307"),
+        (("transfer", "c.png", "s.png", "-p", "p.yaml", "-s", "8192"), "8192 x 6827"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),
+)
+def test_every_command_plans_its_memory(
+    command: Command, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], size: str
+) -> None:
+    for module in ("core.devices", "transfers.estimate", "jobs.painters", "jobs.inspect"):
+        monkeypatch.setattr(f"styleforge.{module}.free_memory", lambda _: 2**30)
+    done = command(*arguments, "-d", "cpu", "-o", "out.png")
+    assert done.code == 3
+    assert re.fullmatch(
+        rf"Error: {size} pixels need about [\d.]+ GiB of memory and 1\.\d GiB are there; "
+        r"try --size \d+\n",
+        done.err,
+    ), done.err
+    assert not Path("out.png").exists()

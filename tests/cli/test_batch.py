@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +204,11 @@ def test_a_second_ctrl_c_ends_at_once(batch: Command, monkeypatch: pytest.Monkey
         return paint(*arguments)
 
     monkeypatch.setattr(NetworkPainter, "paint", interrupted)
+    before = set(threading.enumerate())
     done = batch("photos", *MODEL, "-o", "out")
     assert (done.code, done.err) == (130, "Interrupted.\n")
+    for thread in set(threading.enumerate()) - before:  # or they would write in the next test
+        thread.join(10)
 
 
 def test_folders_below(batch: Command) -> None:
@@ -479,6 +483,11 @@ HINT = 'tell them apart with --name, such as "{stem}_{suffix}_{style}{ext}"'
         (
             ("photos", *MODEL, "--address", "auto"),
             "--address is of a Ray cluster; use it with --engine ray",
+            2,
+        ),
+        (
+            ("photos", *PAINTING, "--threads", "100000"),
+            "--workers times --threads is at most 4096 (not 100000)",
             2,
         ),
         (

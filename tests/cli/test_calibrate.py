@@ -41,7 +41,9 @@ def test_it_measures_every_filter_for_every_pooling_and_padding(
     ]
     means = load_file("means.safetensors")
     assert len(means) == 4 * len(CONVOLUTIONS)
-    expected = normalization.measure(weights, photographs, pooling="avg", padding="zeros")
+    expected = normalization.measure(
+        weights, normalization.photographs(photographs), pooling="avg", padding="zeros"
+    )
     for name, filters in CONVOLUTIONS.items():
         key = normalization.key_of(weights.sha256, "avg", "zeros", name)
         assert means[key].shape == (filters,)
@@ -62,4 +64,22 @@ def test_it_overwrites_only_with_force(calibrate: Command, monkeypatch: pytest.M
 def test_the_output_folder_is_checked_before_the_work(calibrate: Command) -> None:
     done = calibrate("-o", "no/means.safetensors")
     assert done.err == "Error: no such folder: no\n"
+    assert done.code == 2
+
+
+def test_photographs_that_cannot_be_read_are_passed_over(
+    calibrate: Command, photographs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(normalization, "measure", lambda *_, **__: {"conv1_1": torch.ones(64)})
+    bad = photographs / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    done = calibrate("-o", "means.safetensors")
+    assert done.code == 0
+    assert done.err.splitlines()[:2] == [
+        f"passed over: {bad} is not an image that can be read",
+        "1 photographs, avg pooling, padding with replicate",
+    ]
+    (photographs / "below" / "a.JPG").unlink()
+    done = calibrate("-o", "other.safetensors")
+    assert done.err.endswith(f"Error: no photographs in {photographs}\n")
     assert done.code == 2

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +10,17 @@ import pytest
 import tifffile
 import torch
 import yaml
+from PIL import Image
 
 from styleforge.images.load import load_image
+from styleforge.images.opening import read_recipe
 from styleforge.images.save import save_image
 from styleforge.jobs import styles as styles_module
 from styleforge.jobs.recipe import Input, TransferRecipe, load_recipe
 from styleforge.vgg.weights import Weights
 from tests.cli.conftest import Command
 from tests.cli.test_models import TINY_TEXTURE, write_model
-from tests.pictures import noise
+from tests.pictures import MAKE, camera_exif, noise
 
 
 @pytest.fixture
@@ -198,12 +201,12 @@ def test_rerun_refuses_other_weights(
 
 
 def test_rerun_overwrites_only_with_force(made: Path, command: Command) -> None:
-    done = command("rerun", made, "-o", made)
-    assert done.err == "Error: out.png exists; use --force to overwrite it\n"
+    Path("there.png").write_bytes(b"mine")
+    done = command("rerun", made, "-o", "there.png")
+    assert done.err == "Error: there.png exists; use --force to overwrite it\n"
     assert done.code == 2
-    before = made.read_bytes()
-    assert command("rerun", made, "-o", made, "-f").code == 0
-    assert made.read_bytes() == before
+    assert command("rerun", made, "-o", "there.png", "-f").code == 0
+    assert Path("there.png").read_bytes() == made.read_bytes()
 
 
 def test_a_recipe_with_settings_that_are_none(made: Path, command: Command) -> None:
@@ -402,3 +405,80 @@ def test_a_recipe_of_a_command_that_is_not_known(dreamt: Path, command: Command)
     done = command("rerun", dreamt, "-o", "again.png")
     assert done.err == "Error: d.png was made by a newer styleforge; upgrade to repeat it\n"
     assert done.code == 2
+
+
+def test_a_picture_is_not_made_again_in_its_own_place(made: Path, command: Command) -> None:
+    before = made.read_bytes()
+    done = command("rerun", made, "-o", made, "-f")
+    assert done.err == f"Error: {made} is what is made again; choose another output\n"
+    assert done.code == 2
+    assert made.read_bytes() == before
+
+
+def test_rerun_lists_what_it_would_open(made: Path, command: Command) -> None:
+    recipe = load_recipe(made)
+    assert isinstance(recipe, TransferRecipe)
+    hostile = dataclasses.replace(recipe, content=Input("/etc/\x1b[31mpasswd", "0" * 64))
+    save_image("hostile.png", load_image(made).pixels, recipe=hostile.to_json())
+    done = command("rerun", "hostile.png", "--list")
+    assert done.text.splitlines() == [
+        "content    /etc/\\x1b[31mpasswd",
+        "style      s.png",
+        "style      s.png",
+    ]
+    listed = command("rerun", made, "--list", "--json").json["inputs"]
+    assert listed[0] == {"option": "content", "path": "c.png", "sha256": recipe.content.sha256}
+    assert {path.name for path in Path().iterdir()} >= {"out.png", "hostile.png"}
+    assert not Path("again.png").exists()
+
+
+def test_rerun_needs_an_output_or_a_wish_to_list(made: Path, command: Command) -> None:
+    done = command("rerun", made)
+    assert done.err == "Error: say where the new picture goes with --output\n"
+    assert done.code == 2
+
+
+def test_a_recipe_that_names_a_pipe_does_not_hang(made: Path, command: Command) -> None:
+    os.mkfifo("pipe.png")
+    recipe = load_recipe(made)
+    assert isinstance(recipe, TransferRecipe)
+    other = dataclasses.replace(recipe, content=Input("pipe.png", "0" * 64))
+    save_image("other.png", load_image(made).pixels, recipe=other.to_json())
+    done = command("rerun", "other.png", "-o", "again.png")
+    assert done.err == "Error: pipe.png is a pipe or a device, not a file\n"
+    assert done.code == 2
+
+
+@pytest.mark.parametrize("name", ["out.jpg", "out.png", "out.tif", "out.webp"])
+def test_who_publishes_can_leave_out_recipe_and_metadata(transfer: Command, name: str) -> None:
+    exif = camera_exif()
+    Image.open("c.png").save("photo.jpg", exif=exif)
+    Path("c.png").unlink()
+    Path("photo.jpg").rename("c.png")
+    transfer("-o", name, "--strip-metadata", "--save-every", "2", "--no-recipe")
+    for path in (Path(name), Path(name).with_stem("out_0002")):
+        content = path.read_bytes()
+        assert len(Image.open(path).getexif()) == 0 or path.suffix == ".tif"
+        assert b"styleforge" not in content
+        assert b"c.png" not in content
+    transfer("-o", name, "--no-recipe", "-f")
+    assert load_image(name).exif != b""
+    assert read_recipe(Path(name)) == ""
+    transfer("-o", name, "--strip-metadata", "-f")
+    assert isinstance(load_recipe(Path(name)), TransferRecipe)
+    assert MAKE not in Image.open(name).getexif()
+
+
+def test_other_commands_can_leave_out_the_recipe(command: Command) -> None:
+    write_model(Path("m.safetensors"))
+    small = ("-s", "48", "-n", "1")
+    for arguments in (
+        ("stylize", "c.png", "-m", "m.safetensors"),
+        ("dream", "c.png", "--layer", "conv1_1", *small),
+        ("texture", "s.png", *small),
+        ("reconstruct", "content", "c.png", "--layer", "conv1_1", *small),
+        ("reconstruct", "style", "c.png", "--layer", "conv1_1", *small),
+    ):
+        done = command(*arguments, "-o", "out.png", "--no-recipe", "-f")
+        assert done.code == 0, done
+        assert read_recipe(Path("out.png")) == ""

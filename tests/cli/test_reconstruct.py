@@ -68,7 +68,7 @@ def test_an_interruption_saves_what_there_is(
 ) -> None:
     run = synthesis_run.run
 
-    def interrupted(job: SynthesisJob, manner: Manner) -> None:
+    def interrupted(job: SynthesisJob, manner: Manner, **options: bool) -> None:
         second = job.runs[1]
         optimize = second._optimize
 
@@ -77,7 +77,7 @@ def test_an_interruption_saves_what_there_is(
             return optimize(scale, start)
 
         monkeypatch.setattr(second, "_optimize", stop)
-        run(job, manner)
+        run(job, manner, **options)
 
     monkeypatch.setattr(synthesis_run, "run", interrupted)
     done = command("reconstruct", "content", "c.png", *QUICK, "-o", "out.png")
@@ -131,6 +131,6 @@ def test_a_picture_that_memory_cannot_hold_is_refused(
     assert done.code == 3
     assert re.fullmatch(
         r"Error: 40 x 33 pixels need about \d\.\d GiB of memory and 0\.0 GiB are there; "
-        r"use a smaller --size\n",
+        r"free some memory\n",
         done.err,
     )

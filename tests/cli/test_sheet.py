@@ -122,7 +122,7 @@ def test_the_page_shows_the_pictures_with_their_recipes(sheet: Command) -> None:
 
 def test_json_says_what_was_made(sheet: Command) -> None:
     report = sheet("--json", "-q").json
-    assert list(report) == ["output", "page", "pictures", "seconds"]
+    assert list(report) == ["output", "page", "pictures", "failed", "seconds"]
     assert (report["output"], report["page"]) == ("out.png", "out/index.html")
     assert report["pictures"][1] == {
         "path": "out/s_beta-1e3.png",
@@ -315,3 +315,40 @@ def test_the_bar_goes_over_all_pictures(sheet: Command, monkeypatch: pytest.Monk
     assert "left" in sheet().err
     pixels = 48 * 40
     assert seen == [(n * pixels, 8 * pixels) for n in range(1, 9)]
+
+
+def test_a_painting_of_a_folder_that_cannot_be_read_leaves_its_place_empty(
+    command: Command,
+) -> None:
+    Path("art").mkdir()
+    noise(seed=1).save("art/a.png")
+    Path("art/b.png").write_bytes(b"no painting")
+    os.mkfifo("art/c.png")
+    done = command("sheet", "c.png", "art", "-p", "q.yaml", "-o", "out.png")
+    assert done.err.splitlines()[:2] == [
+        "1 of 2: out/a.png",
+        "b: art/b.png is not an image that can be read",
+    ]
+    assert done.err.endswith("Error: 1 of 2 pictures could not be made: b\n")
+    assert done.code == 1
+    assert "a.png" in Path("out/index.html").read_text()
+    assert Path("out.png").exists()
+
+
+def test_a_name_that_is_no_utf_8_keeps_the_index(command: Command) -> None:
+    os.rename("s.png", b"caf\xe9.png")  # noqa: PTH104
+    done = command("sheet", "c.png", os.fsdecode(b"caf\xe9.png"), "-p", "q.yaml", "-o", "out.png")
+    assert done.code == 0
+    assert "<figcaption>caf\\xe9<" in Path("out/index.html").read_text()
+
+
+def test_a_sheet_that_its_format_cannot_hold_is_refused(command: Command) -> None:
+    Path("art").mkdir()
+    noise(seed=1).save("art/a.png")
+    options = ("--set", "beta=1,2,3,4,5,6,7,8", "--cell", "2048", "-p", "q.yaml")
+    done = command("sheet", "c.png", "art", *options, "-o", "out.webp")
+    assert done.err == (
+        "Error: out.webp: sides in a .webp file have at most 16383 pixels (not 18492 x 2106); "
+        "name a .png or .tif file\n"
+    )
+    assert done.code == 2

@@ -7,7 +7,8 @@ import pytest
 
 from styleforge.core.signals import StopRequest, interruptible
 
-BOTH = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+REQUESTS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+EACH = pytest.mark.parametrize("number", REQUESTS)
 
 
 def send(number: signal.Signals) -> None:
@@ -15,18 +16,18 @@ def send(number: signal.Signals) -> None:
 
 
 def handlers() -> list[object]:
-    return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    return [signal.getsignal(number) for number in REQUESTS]
 
 
-@BOTH
-def test_both_signals_interrupt(number: signal.Signals) -> None:
+@EACH
+def test_each_signal_interrupts(number: signal.Signals) -> None:
     before = handlers()
     with pytest.raises(KeyboardInterrupt), interruptible():
         send(number)
     assert handlers() == before
 
 
-@BOTH
+@EACH
 def test_the_first_signal_only_asks_to_stop(number: signal.Signals) -> None:
     before = handlers()
     with StopRequest() as stop:
@@ -36,8 +37,8 @@ def test_the_first_signal_only_asks_to_stop(number: signal.Signals) -> None:
     assert handlers() == before
 
 
-@BOTH
-@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+@EACH
+@pytest.mark.parametrize("second", REQUESTS)
 def test_the_second_signal_interrupts(number: signal.Signals, second: signal.Signals) -> None:
     before = handlers()
 
@@ -57,3 +58,13 @@ def test_a_request_is_forgotten_at_the_next() -> None:
     with StopRequest() as again:
         assert not again.made
     assert stop.made
+
+
+def test_under_nohup_the_end_of_the_terminal_is_not_heard() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with interruptible(), StopRequest() as stop:
+            send(signal.SIGHUP)
+        assert not stop.made
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -365,7 +365,8 @@ def test_a_mistake(folder: Path, stylize: Command, options: tuple[str, ...], mes
     before = {path: path.read_bytes() for path in folder.iterdir()}
     done = stylize(*options)
     assert done.err == f"Error: {message}\n"
-    assert (done.code, done.out) == (2, b"")
+    assert done.code == 2
+    assert done.out == b"" if "--json" not in options else done.json["error"] == message
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 

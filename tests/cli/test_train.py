@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -596,6 +597,37 @@ def test_a_mistake(folder: Path, train: Command, options: tuple[str, ...], messa
     assert done.err == f"Error: {message}\n"
     assert (done.code, done.out) == (2, b"")
     assert names(folder) == before
+
+
+def test_inputs_are_not_overwritten(folder: Path, bare: Command) -> None:
+    write_model(folder / "two.safetensors")
+    before = (folder / "two.safetensors").read_bytes()
+    options = ("--style", "third=c.png", "--data", "photos", "-p", "t.yaml")
+    done = bare(*options, "--add-to", "two.safetensors", "-o", "two.safetensors", "-f")
+    assert done.err == "Error: two.safetensors is one of the inputs; choose another output\n"
+    assert done.code == 2
+    assert (folder / "two.safetensors").read_bytes() == before
+
+
+def test_a_full_disk_is_known_before_the_work(
+    folder: Path, train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = shutil.disk_usage(folder)._replace(free=2**10)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    before = names(folder)
+    done = train()
+    assert re.fullmatch(r"Error: no space in \.: 0 MiB free, \d+ MiB needed\n", done.err)
+    assert (done.code, names(folder)) == (2, before)
+
+
+def test_a_disk_that_fills_up_is_one_line(train: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "m.training/last.pt")
+
+    monkeypatch.setattr("styleforge.training.folder.write_atomically", full)
+    done = train("-q")
+    assert done.err == "Error: m.training/last.pt: no space left on device\n"
+    assert done.code == 1
 
 
 def test_photographs_must_be_named(bare: Command) -> None:

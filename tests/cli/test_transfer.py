@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from styleforge.cli import transfer_run as run_module
 from styleforge.cli.transfer_run import _Bar
 from styleforge.core.errors import UsageError
 from styleforge.images.load import load_image
-from styleforge.images.save import read_recipe
+from styleforge.images.opening import read_recipe
 from styleforge.jobs.recipe import Input, TransferRecipe, load_recipe
 from styleforge.jobs.spelling import painting
 from styleforge.jobs.styles import Painting
@@ -242,6 +243,16 @@ def test_save_every_overwrites_no_snapshot_without_force(transfer: Command) -> N
     assert not Path("out_0001.png").exists()
     assert transfer("-o", "out.png", "--save-every", "1", "-f").code == 0
     assert Path("out_0002.png").read_bytes() != b"mine"
+
+
+def test_millions_of_snapshots_are_checked_at_once(transfer: Command) -> None:
+    Path("out_0000004.png").write_bytes(b"mine")
+    Path("out_0000005.png").write_bytes(b"in nobody's way")
+    started = time.perf_counter()
+    done = transfer("-o", "out.png", "-n", "3000000", "--save-every", "2", "--dry-run")
+    assert time.perf_counter() - started < 5
+    assert done.err == "Error: out_0000004.png exists; use --force to overwrite it\n"
+    assert done.code == 2
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from styleforge.core.errors import UsageError
 from styleforge.core.files import MACHINE, file_sha256, remove_remains, write_atomically
 
 
@@ -103,3 +104,25 @@ def test_a_writer_that_was_killed_and_not_yet_waited_for_is_gone(tmp_path: Path)
     remove_remains([tmp_path / "a.png"])
     assert not remains.exists()
     killed.communicate()
+
+
+def test_a_file_that_is_there_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"old")
+    path.chmod(0o604)
+    write_atomically(path, b"new")
+    assert path.stat().st_mode & 0o777 == 0o604
+
+
+def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / "no" / "a.png"
+    with pytest.raises(OSError, match="No such file") as caught:
+        write_atomically(path, b"new")
+    assert caught.value.filename == str(path)
+
+
+def test_a_pipe_has_no_hash(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a")
+    with pytest.raises(UsageError) as caught:
+        file_sha256(tmp_path / "a")
+    assert str(caught.value) == f"{tmp_path / 'a'} is a pipe or a device, not a file"

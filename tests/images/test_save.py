@@ -21,7 +21,8 @@ from torch import Tensor
 from styleforge.core.errors import UsageError, WorkError
 from styleforge.images import save as output
 from styleforge.images.load import load_image
-from styleforge.images.save import check_output, encode_image, read_recipe, save_image, to_levels
+from styleforge.images.opening import read_recipe
+from styleforge.images.save import check_output, encode_image, save_image, to_levels
 from tests.pictures import (
     COLOR_SPACE,
     COPYRIGHT,
@@ -297,7 +298,7 @@ def test_a_folder_that_vanished_is_named(
 
 
 def check(path: Path, *, force: bool = False, depth: Any = 8, pixels: int = 1000) -> None:
-    check_output(path, inputs=[Path("in.png")], force=force, depth=depth, pixels=pixels)
+    check_output(path, inputs=[Path("in.png")], force=force, depth=depth, size=(pixels, 1))
 
 
 @pytest.fixture
@@ -317,6 +318,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("a.bmp", {}, "a.bmp: the name must end in one of .png, .jpg, .jpeg, .webp, .tif, .tiff"),
         ("a", {}, "a: the name must end in one of .png, .jpg, .jpeg, .webp, .tif, .tiff"),
         ("a.jpg", {"depth": 16}, "a.jpg: 16 bits need a .png or .tif file"),
+        (
+            "a.webp",
+            {"pixels": 16384},
+            "a.webp: sides in a .webp file have at most 16383 pixels (not 16384 x 1); "
+            "name a .png or .tif file",
+        ),
+        (
+            "a.jpeg",
+            {"pixels": 65501},
+            "a.jpeg: sides in a .jpeg file have at most 65500 pixels (not 65501 x 1); "
+            "name a .png or .tif file",
+        ),
         ("a.webp", {"depth": 16}, "a.webp: 16 bits need a .png or .tif file"),
         ("folder.png", {}, "folder.png is a directory; name a file"),
         ("there.png", {}, "there.png exists; use `force` to overwrite it"),

@@ -289,8 +289,8 @@ def test_a_style_that_the_model_does_not_carry(path: Path) -> None:
 
 
 def test_where_a_model_can_be_written(tmp_path: Path, path: Path) -> None:
-    check_model_output(tmp_path / "new.safetensors", force=False)
-    check_model_output(path, force=True)
+    check_model_output(tmp_path / "new.safetensors", inputs=[], force=False)
+    check_model_output(path, inputs=[], force=True)
 
 
 WRONG_OUTPUTS = {
@@ -304,7 +304,7 @@ WRONG_OUTPUTS = {
 @pytest.mark.usefixtures("path")
 def test_where_a_model_cannot_be_written(name: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        check_model_output(tmp_path / name, force=False)
+        check_model_output(tmp_path / name, inputs=[], force=False)
     assert str(caught.value) == message.format(path=tmp_path / name)
 
 

@@ -112,6 +112,19 @@ def test_a_folder_that_is_none(tmp_path: Path) -> None:
         assert str(caught.value) == f"no such folder: {path}"
 
 
+def test_contents_change_with_a_photograph_that_is_replaced_under_its_name(tmp_path: Path) -> None:
+    folder = tiny_files(tmp_path, 5)
+    before = Photographs.find(folder)
+    assert Photographs.find(folder).contents == before.contents
+    photo = before.training[0]
+    content = bytearray(photo.read_bytes())
+    content[-3] ^= 0xFF
+    photo.write_bytes(content)
+    after = Photographs.find(folder)
+    assert after.fingerprint == before.fingerprint
+    assert after.contents != before.contents
+
+
 def test_the_fingerprint_changes_with_the_photographs_not_with_their_folder(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     old.mkdir()

@@ -129,8 +129,8 @@ def test_unknown_weights_are_measured_on_the_sample_photographs_once(
     unknown: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = means_of(unknown, monkeypatch)
-    folder = resource("sample_images") / "content"
-    torch.testing.assert_close(first, measure(unknown, folder, pooling="avg", padding="replicate"))
+    samples = photographs(resource("sample_images") / "content")
+    torch.testing.assert_close(first, measure(unknown, samples, pooling="avg", padding="replicate"))
     (cached,) = (tmp_path / "styleforge").iterdir()
     assert cached.name == "mean_activations-000000000000-avg-replicate.safetensors"
     monkeypatch.setattr(normalization, "measure", lambda *_, **__: pytest.fail("measured again"))

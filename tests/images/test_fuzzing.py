@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from tests.images.fuzzing import Reader, mutated, seeds
+
+FILES = 300
+
+
+def test_whole_files_are_read(tmp_path: Path) -> None:
+    reader = Reader()
+    for name, content in seeds().items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        assert reader.read(path).kind == "read", name
+    reader.close()
+
+
+def test_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
+    """A small share of benchmarks/fuzz.py's: no traceback, no hang, no memory, none changed."""
+    reader, found = Reader(), Counter[str]()
+    for number, (name, content) in enumerate(mutated(seeds(), FILES, seed=0)):
+        path = tmp_path / f"{number}.jpg"
+        path.write_bytes(content)
+        verdict = reader.read(path)
+        assert not verdict.is_bug, (number, name, verdict)
+        found[verdict.kind] += 1
+    reader.close()
+    assert min(found["read"], found["refused"]) > FILES // 10
