@@ -5,15 +5,13 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from styleforge.core.errors import UsageError
+from styleforge.images.folder import pictures_in
 from styleforge.images.save import FORMATS
-
-SUFFIXES = (*FORMATS, ".bmp", ".gif", ".avif", ".jp2", ".ppm")
-"""What counts as a picture in a folder; a file that is named is read whatever its suffix."""
 
 DEFAULT_NAME = "{stem}_{style}{ext}"
 _OTHERWISE = ".png"
@@ -114,22 +112,14 @@ def _sources(name: str, *, recursive: bool) -> Iterator[Source]:
 
 
 def _pictures_in(folder: Path, *, recursive: bool) -> Iterator[Source]:
-    files: Iterable[Path] = folder.rglob("*") if recursive else folder.glob("*")
-    for file in sorted(files, key=lambda path: natural(str(path))):
-        place = file.relative_to(folder)
-        hidden = any(part.startswith(".") for part in place.parts)
-        if file.suffix.lower() in SUFFIXES and not hidden and _is_file(file):
-            yield Source(file, place.parent)
+    found = pictures_in(folder, recursive=recursive)
+    for file in sorted(found, key=lambda path: natural(str(path))):
+        yield Source(file, file.relative_to(folder).parent)
 
 
 def _real(path: Path) -> Path:
     """``resolve`` raises for links that lead to themselves."""
     return Path(os.path.realpath(path))
-
-
-def _is_file(path: Path) -> bool:
-    """A link that leads nowhere is one too: it was meant to be a picture, and is reported."""
-    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
 def _filled_in(name: str, source: Path, style: str, number: int) -> str:

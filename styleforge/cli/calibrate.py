@@ -37,6 +37,7 @@ def calibrate(
 
     from styleforge.core.errors import StyleforgeError, UsageError
     from styleforge.core.files import check_place, write_atomically
+    from styleforge.images.folder import pictures_in
     from styleforge.images.load import load_image
     from styleforge.vgg import calibration as normalization
     from styleforge.vgg.convolution import Padding
@@ -47,7 +48,7 @@ def calibrate(
         raise UsageError(f"no such folder: {photographs}")
     check_place(output, inputs=[], force=force, needed=_LARGEST)
     readable = []
-    for path in normalization.photographs(photographs):
+    for path in pictures_in(photographs, recursive=True):
         try:
             load_image(path)
         except StyleforgeError as error:

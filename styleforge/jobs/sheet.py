@@ -18,9 +18,10 @@ from styleforge.core.devices import pick_device, pick_precision
 from styleforge.core.errors import StyleforgeError, UsageError
 from styleforge.core.files import check_place
 from styleforge.images.contact_sheet import sheet_size
+from styleforge.images.folder import SUFFIXES, pictures_in
 from styleforge.images.load import load_image
 from styleforge.images.opening import is_whole
-from styleforge.images.save import FORMATS, check_output
+from styleforge.images.save import check_output
 from styleforge.jobs.naming import shortened
 from styleforge.jobs.painters import TransferPainter
 from styleforge.jobs.recipe import essence, load_recipe
@@ -231,11 +232,10 @@ def paintings(styles: Sequence[Path], *, apart_from: Sequence[Path]) -> list[Pat
         if not style.is_dir():
             found[style] = None
             continue
-        named = (path for path in style.iterdir() if path.suffix.lower() in FORMATS)
-        inside = sorted(path for path in named if path.is_file())
+        inside = pictures_in(style, recursive=False)
         own = [path for path in inside if not any(_same(path, other) for other in apart_from)]
         if not own:
-            raise UsageError(f"no paintings in {style}; they end in {', '.join(FORMATS)}")
+            raise UsageError(f"no paintings in {style}; they end in {', '.join(SUFFIXES)}")
         found.update(dict.fromkeys(own))
     return list(found)
 

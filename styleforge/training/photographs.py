@@ -21,11 +21,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from styleforge.core.errors import StyleforgeError, UsageError
+from styleforge.images.folder import pictures_in
 from styleforge.images.geometry import Size, resize, size_of
 from styleforge.images.load import load_pixels
 from styleforge.images.opening import opened
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 OWN = ".training"
 """Where trainings leave their sheets, which are no photographs."""
 
@@ -54,11 +54,11 @@ class Photographs:
         """A twentieth, up to eight, is kept for validation. Raises :class:`UsageError`."""
         if not folder.is_dir():
             raise UsageError(f"no such folder: {folder}")
-        candidates = sorted(
+        candidates = [
             path
-            for path in folder.rglob("*")
-            if path.suffix.lower() in SUFFIXES and not path.parent.name.endswith(OWN)
-        )
+            for path in pictures_in(folder, recursive=True)
+            if not path.parent.name.endswith(OWN)
+        ]
         readable = [path for path in candidates if _is_image(path)]
         if len(readable) < 2:
             raise UsageError(f"{folder} has {len(readable)} photographs; at least 2 are needed")

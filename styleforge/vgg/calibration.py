@@ -21,6 +21,7 @@ from torch import Tensor
 from styleforge.core.files import write_atomically
 from styleforge.core.layers import CONVOLUTIONS, rectified
 from styleforge.core.resources import resource
+from styleforge.images.folder import pictures_in
 from styleforge.images.geometry import fit_size, resize, size_of
 from styleforge.images.load import load_image
 from styleforge.vgg.convolution import Padding
@@ -32,7 +33,6 @@ TensorMap = dict[str, Tensor]
 FLOOR = 0.5
 MEASURED_SIZE = 256
 SHIPPED_FILE = "mean_activations.safetensors"
-_PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @torch.no_grad()
@@ -83,12 +83,6 @@ def normalized_weights(weights: Weights, *, pooling: Pooling, padding: Padding) 
     return normalize(weights, means)
 
 
-def photographs(folder: Path) -> list[Path]:
-    """The image files in a folder and below, in a fixed order."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in _PHOTO_SUFFIXES)
-    return sorted(path for path in found if path.is_file())
-
-
 def measure(
     weights: Weights, photographs: Sequence[Path], *, pooling: Pooling, padding: Padding
 ) -> TensorMap:
@@ -117,7 +111,7 @@ def _cached_means(weights: Weights, pooling: Pooling, padding: Padding) -> Tenso
     try:
         return load_file(path)
     except (OSError, ValueError, SafetensorError):
-        samples = photographs(resource("sample_images") / "content")
+        samples = pictures_in(resource("sample_images") / "content", recursive=True)
         means = measure(weights, samples, pooling=pooling, padding=padding)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

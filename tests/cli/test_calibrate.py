@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from styleforge.core.layers import CONVOLUTIONS
+from styleforge.images.folder import pictures_in
 from styleforge.vgg import calibration as normalization
 from styleforge.vgg.weights import Weights
 from tests.cli.conftest import Command
@@ -42,7 +43,7 @@ def test_it_measures_every_filter_for_every_pooling_and_padding(
     means = load_file("means.safetensors")
     assert len(means) == 4 * len(CONVOLUTIONS)
     expected = normalization.measure(
-        weights, normalization.photographs(photographs), pooling="avg", padding="zeros"
+        weights, pictures_in(photographs, recursive=True), pooling="avg", padding="zeros"
     )
     for name, filters in CONVOLUTIONS.items():
         key = normalization.key_of(weights.sha256, "avg", "zeros", name)

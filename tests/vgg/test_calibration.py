@@ -9,6 +9,7 @@ from torch import Tensor
 
 from styleforge.core.layers import CONVOLUTIONS, LAYERS
 from styleforge.core.resources import resource
+from styleforge.images.folder import pictures_in
 from styleforge.vgg import calibration as normalization
 from styleforge.vgg.calibration import (
     FLOOR,
@@ -16,7 +17,6 @@ from styleforge.vgg.calibration import (
     measure,
     normalize,
     normalized_weights,
-    photographs,
 )
 from styleforge.vgg.network import VGG19, Padding, Pooling
 from styleforge.vgg.weights import Weights
@@ -129,7 +129,7 @@ def test_unknown_weights_are_measured_on_the_sample_photographs_once(
     unknown: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = means_of(unknown, monkeypatch)
-    samples = photographs(resource("sample_images") / "content")
+    samples = pictures_in(resource("sample_images") / "content", recursive=True)
     torch.testing.assert_close(first, measure(unknown, samples, pooling="avg", padding="replicate"))
     (cached,) = (tmp_path / "styleforge").iterdir()
     assert cached.name == "mean_activations-000000000000-avg-replicate.safetensors"
@@ -159,10 +159,3 @@ def test_cache_that_cannot_be_written_is_no_error(
     monkeypatch.setattr(normalization, "measure", lambda *_, **__: fresh)
     (tmp_path / "styleforge").write_text("a file where the folder should be")
     assert means_of(unknown, monkeypatch) is fresh
-
-
-def test_photographs_are_images_in_order_and_below(tmp_path: Path) -> None:
-    (tmp_path / "sub").mkdir()
-    for name in ("b.JPG", "a.png", "notes.txt", "sub/c.webp"):
-        (tmp_path / name).touch()
-    assert [path.name for path in photographs(tmp_path)] == ["a.png", "b.JPG", "c.webp"]
