@@ -39,7 +39,6 @@ from styleforge.core.errors import (
     WorkError,
     reason_of,
 )
-from styleforge.core.signals import interruptible
 
 _HELP = """Repaint a photo in the style of a painting.
 
@@ -98,7 +97,7 @@ _Refusal: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "Cli
 def main() -> None:
     """Run the command line; a user's mistake becomes one line and an exit code."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads would spin
-    with lasting_streams() as out, interruptible():
+    with lasting_streams() as out:
         code = _run()
         out.flush()
         code = code or _code_of(out.error)

@@ -14,6 +14,7 @@ from styleforge.cli.progress import bar, print_json, print_lines, say
 from styleforge.cli.report import Manner
 from styleforge.core.devices import describe
 from styleforge.core.errors import INTERRUPTED, WorkError, reason_of
+from styleforge.core.signals import interruptible
 from styleforge.core.text import printable
 from styleforge.jobs.painters import TransferPainter
 from styleforge.jobs.sheet import Cell, SheetJob, evaluated
@@ -79,7 +80,7 @@ def _make_missing(job: SheetJob, *, quiet: bool) -> list[Cell]:
     failed: list[Cell] = []
     done = len(job.cells) - len(job.missing)
     painter: TransferPainter | None = None
-    with _Bar(job, quiet=quiet) as shown:
+    with interruptible(), _Bar(job, quiet=quiet) as shown:
         try:
             for cell in job.missing:
                 try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from styleforge.core.devices import Precision
-from styleforge.core.errors import UsageError
+from styleforge.core.errors import OutOfMemoryError, UsageError
 from styleforge.images.contact_sheet import sheet
 from styleforge.networks.model_file import Model
 from styleforge.networks.texture_network import TextureNetwork
@@ -23,8 +24,13 @@ from styleforge.training.distributed import Processes, check_batch
 from styleforge.training.objective import BatchObjective
 from styleforge.training.photographs import Batches, Crops, Photographs, central_crop, stacked
 from styleforge.training.trainer import Trainer
+from styleforge.transfers.estimate import available_memory, bytes_per_pixel, working_memory
 from styleforge.transfers.loss_network import loss_network
+from styleforge.vgg.network import VGG19
 from styleforge.vgg.weights import Weights
+
+_GENERATOR_BYTES = 4000
+"""Of a generator's forward and backward pass, per pixel (measured: 3800 of those that ship)."""
 
 _CONTENTS = "contents of the photographs"
 _SHEET_PHOTOS = 3
@@ -78,6 +84,7 @@ class Training:
         self._workers = workers
         precision: Precision = "bf16" if device.type == "cuda" else "float32"
         network = loss_network(weights, preset, precision=precision).to(device)
+        check_memory(network, preset, device=device, memory=available_memory(device))
         self.trainer = Trainer(
             model.network.to(device).to(memory_format=torch.channels_last),
             BatchObjective(network, styles, preset),
@@ -221,6 +228,24 @@ class Training:
             "photographs": "" if photographs is None else photographs.fingerprint,
             _CONTENTS: "" if photographs is None else photographs.contents,
         }
+
+
+def check_memory(
+    network: VGG19, preset: TrainingPreset, *, device: torch.device, memory: int
+) -> None:
+    """Raise :class:`OutOfMemoryError`, with a crop that fits, where a step's batch would not."""
+    batch, crop = preset.training.batch, preset.training.crop
+    a_pixel = bytes_per_pixel(network) + _GENERATOR_BYTES
+    there = working_memory(memory, device)
+    needed = batch * crop**2 * a_pixel
+    if needed <= there:
+        return
+    fitting = math.isqrt(int(there / a_pixel / batch)) // 32 * 32
+    advice = f"try `crop` {fitting}" if fitting else "use a smaller `batch`"
+    raise OutOfMemoryError(
+        f"{batch} crops of {crop} x {crop} pixels need about {needed / 2**30:.1f} GiB of memory "
+        f"and {there / 2**30:.1f} GiB are there; {advice}"
+    )
 
 
 def _as_now(made_from: dict[str, Any]) -> dict[str, Any]:

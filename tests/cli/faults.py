@@ -102,7 +102,7 @@ class Workplace:
             wrong.append(f"exit code {process.returncode}: {said}")
         now = contents(self._folder)
         wrong += [f"{name} has changed" for name, was in self._inputs.items() if now[name] != was]
-        return Found(process.returncode, self._damaged(remains=fault == "kill"), wrong)
+        return Found(process.returncode, self._damaged(remains=fault != "full"), wrong)
 
     def _start(self, limit: int | None = None) -> subprocess.Popen[str]:
         def restrict() -> None:

@@ -172,14 +172,3 @@ def test_a_picture_that_is_being_saved_is_saved(
     monkeypatch.setattr(Result, "save", asked_to_end)
     assert command(*TRANSFER.split(), "-q").code == 0
     assert Image.open("out.png").size == (48, 40)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_any_command_can_be_asked_to_end(
-    command: Command, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
-) -> None:
-    monkeypatch.setattr(
-        "styleforge.jobs.recipe.load_recipe", lambda _: os.kill(os.getpid(), number)
-    )
-    done = command("info", "c.png")
-    assert done.code == 130

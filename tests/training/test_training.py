@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from styleforge.core.errors import UsageError
+from styleforge.core.errors import OutOfMemoryError, UsageError
 from styleforge.images.contact_sheet import GAP, TEXT
 from styleforge.images.geometry import resize
 from styleforge.losses.objective import Loss
@@ -27,6 +28,7 @@ from styleforge.training.folder import TrainingFolder
 from styleforge.training.objective import BatchObjective
 from styleforge.training.photographs import Photographs, central_crop
 from styleforge.training.training import Training
+from styleforge.transfers import estimate
 from tests.conftest import CAFE
 from tests.training.conftest import (
     STYLIZING_TEXTURE,
@@ -392,3 +394,20 @@ def test_a_process_that_is_stopped_is_resumed_to_the_same_weights(
     assert_same(*(load_file(tmp_path / f"{name}.safetensors") for name in ("stopped", "whole")))
     assert history(tmp_path, "stopped") == history(tmp_path, "whole")
     assert [record["step"] for record in history(tmp_path, "whole")] == [6, 12, 18, 24, 30, 36]
+
+
+def test_a_batch_that_does_not_fit_is_refused_with_a_crop_that_would(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "free_memory", lambda _: 2**30)
+    with pytest.raises(OutOfMemoryError) as caught:
+        train(preset(batch=4, crop=1024))
+    found = re.fullmatch(
+        r"4 crops of 1024 x 1024 pixels need about (\d+\.\d) GiB of memory and 1\.0 GiB are there; "
+        r"try `crop` (\d+)",
+        str(caught.value),
+    )
+    assert found, caught.value
+    train(preset(batch=4, crop=int(found[2])))
+    with pytest.raises(OutOfMemoryError, match="use a smaller `batch`"):
+        train(preset(batch=4096, crop=1024))
