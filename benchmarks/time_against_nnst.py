@@ -14,7 +14,7 @@ nnst_judge.py, of the PNG. The time to it is that of a picture that reaches it a
 not, found by halving; it is the first, unless losses rise on the way.
 
 On one thread (--threads 1) a run's seconds are the processor's, so that other work on the machine
-does not count; those of pictures on the way are the clock's.
+does not count; the clock's of pictures on the way are reduced in proportion.
 
 FOLDER holds a picture and a JSON file with the seconds for each run: what is there is not run
 again. The exit code is 1 where one of our runs takes over a tenth of their time or does not get
@@ -108,12 +108,12 @@ class Case:
             started = time.time_ns()
             before = processor_seconds()
             subprocess.run(command, check=True, cwd=place, env=environment, stdout=sys.stderr)
-            seconds = (time.time_ns() - started) / 1e9
+            seconds = clock = (time.time_ns() - started) / 1e9
             if self.settings.threads == 1:
-                seconds = min(seconds, processor_seconds() - before)
+                seconds = min(clock, processor_seconds() - before)
             loads.append(os.getloadavg()[0])
             saved = {
-                other.name: (other.stat().st_mtime_ns - started) / 1e9
+                other.name: (other.stat().st_mtime_ns - started) / 1e9 * seconds / clock
                 for other in picture.parent.glob(f"{picture.stem}_*[0-9].png")
             }
             about = {"command": command, "threads": self.settings.threads, "load": loads}
