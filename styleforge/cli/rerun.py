@@ -85,7 +85,9 @@ def rerun(
 
     recipe = load_recipe(picture)
     if list_inputs:
-        _print_inputs(jobs.inputs_of(recipe), as_json=as_json)
+        weights = jobs.weights_file(recipe)
+        named = [*jobs.inputs_of(recipe), *([("weights", weights)] if weights else [])]
+        _print_inputs(named, as_json=as_json)
         return
     if output is None:
         raise UsageError("say where the new picture goes with `output`")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from styleforge.core.errors import UsageError
-from styleforge.core.files import file_sha256
+from styleforge.core.files import check_regular, file_sha256
 from styleforge.core.settings import validate
 from styleforge.images.load import Picture
 from styleforge.jobs import dream, reconstruct, texture
@@ -24,7 +24,7 @@ from styleforge.jobs.stylize import StylizeJob, StylizeRequest
 from styleforge.jobs.synthesis import SynthesisJob
 from styleforge.jobs.texture import TextureRequest
 from styleforge.jobs.transfer import TransferJob, TransferRequest
-from styleforge.presets.transfer import Preset
+from styleforge.presets.transfer import INITIAL_IMAGES, Preset
 
 AnyRequest = TypeVar("AnyRequest")
 
@@ -56,6 +56,7 @@ class Again:
     def found(self, now: Path | None, before: str, option: str) -> Path:
         """Raises :class:`UsageError` where an input is in neither place."""
         path = now or Path(before)
+        check_regular(path)
         if not path.exists():
             raise UsageError(
                 f"{self.picture} was made from {path}, which is not there; "
@@ -92,6 +93,15 @@ def inputs_of(recipe: AnyRecipe) -> list[tuple[str, Input]]:
     ]
 
 
+def weights_file(recipe: AnyRecipe) -> Input | None:
+    """The file of VGG-19's weights that a rerun would read, where the recipe names one."""
+    if not isinstance(recipe, TransferRecipe):
+        return None
+    named = recipe.settings.get("network", {}).get("weights", "auto")
+    known = ("auto", "original", "torchvision")
+    return None if named in known else Input(str(named), recipe.weights.get("sha256", ""))
+
+
 def transfer_again(recipe: TransferRecipe, again: Again) -> TransferJob:
     """Raises :class:`UsageError` where an input is not there, or another one than it was."""
     photo = again.found(again.content, recipe.content.path, "content")
@@ -101,6 +111,8 @@ def transfer_again(recipe: TransferRecipe, again: Again) -> TransferJob:
         for path, used in zip(paths, recipe.styles, strict=True)
     ]
     settings = dict(recipe.settings)
+    if not recipe.init and settings.get("init", "content") not in INITIAL_IMAGES:
+        raise UsageError(f"{again.picture} holds a recipe whose init has no hash")
     if recipe.init:
         settings["init"] = str(again.found(again.init, recipe.init.path, "init"))
     before = recipe.init_photo

@@ -432,6 +432,28 @@ def test_rerun_lists_what_it_would_open(made: Path, command: Command) -> None:
     assert not Path("again.png").exists()
 
 
+def test_rerun_lists_the_weights_that_a_recipe_names(made: Path, command: Command) -> None:
+    recipe = load_recipe(made)
+    assert isinstance(recipe, TransferRecipe)
+    settings = {**recipe.settings, "network": {"weights": "/home/you/secret.pth"}}
+    other = dataclasses.replace(recipe, settings=settings)
+    save_image("other.png", load_image(made).pixels, recipe=other.to_json())
+    last = command("rerun", "other.png", "--list").text.splitlines()[-1]
+    assert last == "weights    /home/you/secret.pth"
+
+
+def test_a_recipe_that_names_a_file_without_its_hash_is_refused(
+    made: Path, command: Command
+) -> None:
+    recipe = load_recipe(made)
+    assert isinstance(recipe, TransferRecipe)
+    other = dataclasses.replace(recipe, settings={**recipe.settings, "init": "c.png"})
+    save_image("other.png", load_image(made).pixels, recipe=other.to_json())
+    done = command("rerun", "other.png", "-o", "again.png")
+    assert done.err == "Error: other.png holds a recipe whose init has no hash\n"
+    assert done.code == 2
+
+
 def test_rerun_needs_an_output_or_a_wish_to_list(made: Path, command: Command) -> None:
     done = command("rerun", made)
     assert done.err == "Error: say where the new picture goes with --output\n"
