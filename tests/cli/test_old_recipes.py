@@ -14,7 +14,10 @@ CHECKOUT = Path(__file__).parents[2]
 """The recipes name their inputs from here."""
 
 PICTURES = CHECKOUT / "tests" / "recipes"
-NAMES = ["transfer", "gatys2016", "stylize", "texture", "dream", "reconstruct"]
+NAMES = [
+    pytest.param("transfer", marks=pytest.mark.slow),
+    *("gatys2016", "stylize", "texture", "dream", "reconstruct"),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
