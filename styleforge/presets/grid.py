@@ -36,8 +36,8 @@ def parse_choices(text: str) -> list[Choice]:
     name, _, listed = text.partition("=")
     key = _full_name(name.strip())
     try:
-        values = yaml.safe_load(f"[{listed}]")
-    except yaml.YAMLError:
+        values = parse_yaml(f"[{listed}]")
+    except ValueError:
         raise UsageError(f"`set` {text}: {listed!r} is not a list of values") from None
     if not values:
         raise UsageError(f"`set` {text}: name one or more values, as in {name.strip()}=1,2")
