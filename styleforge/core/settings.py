@@ -54,7 +54,7 @@ class Section(BaseModel):
 SectionType = TypeVar("SectionType", bound=Section)
 
 
-class _Mistake(ValueError):
+class MisleadingError(ValueError):
     """What YAML allows and nobody means."""
 
     def __init__(self, node: yaml.Node, what: str) -> None:
@@ -68,7 +68,7 @@ class _Loader(yaml.SafeLoader):
         keys = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.value in keys:
-                raise _Mistake(key, f"{key.value} is there twice")
+                raise MisleadingError(key, f"{key.value} is there twice")
             keys.add(key.value if isinstance(key, yaml.ScalarNode) else None)
         return super().construct_mapping(node, deep)
 
@@ -76,10 +76,12 @@ class _Loader(yaml.SafeLoader):
         """YAML 1.1 would take 060 for 48, and 1:30 for 90."""
         text = node.value
         if len(text) > _LONGEST_NUMBER:
-            raise _Mistake(node, f"a number of {len(text)} characters")
+            raise MisleadingError(node, f"a number of {len(text)} characters")
         number = int(super().construct_yaml_int(node))
         if re.fullmatch(r"[-+]?0[0-7_]+|.*:.*", text):
-            raise _Mistake(node, f"YAML reads {text} as {number}; write it without leading 0 or :")
+            raise MisleadingError(
+                node, f"YAML reads {text} as {number}; write {number}, or what is meant"
+            )
         return number
 
 
@@ -87,9 +89,11 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.whole_number)
 
 
 def parse_yaml(text: str) -> Any:
-    """The value. Raises ValueError with the reason in one line."""
+    """The value. Raises :class:`MisleadingError`, ValueError with the reason in one line."""
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 (a safe loader)
+        return yaml.load(text, _Loader)
+    except MisleadingError:
+        raise
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     except Exception as error:  # PyYAML raises many kinds for a damaged file

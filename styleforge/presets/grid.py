@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from styleforge.core.errors import UsageError
-from styleforge.core.settings import setting_names, suggestion
+from styleforge.core.settings import MisleadingError, parse_yaml, setting_names, suggestion
 from styleforge.presets.transfer import Preset, load_preset
 
 
@@ -37,6 +35,8 @@ def parse_choices(text: str) -> list[Choice]:
     key = _full_name(name.strip())
     try:
         values = parse_yaml(f"[{listed}]")
+    except MisleadingError as error:
+        raise UsageError(f"`set` {text}: {error}") from None
     except ValueError:
         raise UsageError(f"`set` {text}: {listed!r} is not a list of values") from None
     if not values:
