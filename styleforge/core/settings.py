@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args
@@ -40,6 +41,10 @@ Weight = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 Layers = dict[Annotated[str, AfterValidator(_known_layer)], Weight]
 
 
+_LONGEST_NUMBER = 100
+"""Characters of a whole number; Python refuses to write much longer ones."""
+
+
 class Section(BaseModel):
     """A group of settings: unknown keys are mistakes, and nothing changes after validation."""
 
@@ -49,13 +54,58 @@ class Section(BaseModel):
 SectionType = TypeVar("SectionType", bound=Section)
 
 
+class MisleadingError(ValueError):
+    """What YAML allows and nobody means."""
+
+    def __init__(self, node: yaml.Node, what: str) -> None:
+        super().__init__(f"line {node.start_mark.line + 1}: {what}")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's plain values, without what would be read as something else than it seems."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in keys:
+                raise MisleadingError(key, f"{key.value} is there twice")
+            keys.add(key.value if isinstance(key, yaml.ScalarNode) else None)
+        return super().construct_mapping(node, deep)
+
+    def whole_number(self, node: yaml.ScalarNode) -> int:
+        """YAML 1.1 would take 060 for 48, and 1:30 for 90."""
+        text = node.value
+        if len(text) > _LONGEST_NUMBER:
+            raise MisleadingError(node, f"a number of {len(text)} characters")
+        number = int(super().construct_yaml_int(node))
+        if re.fullmatch(r"[-+]?0[0-7_]+|.*:.*", text):
+            raise MisleadingError(
+                node, f"YAML reads {text} as {number}; write {number}, or what is meant"
+            )
+        return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.whole_number)
+
+
+def parse_yaml(text: str) -> Any:
+    """The value. Raises :class:`MisleadingError`, ValueError with the reason in one line."""
+    try:
+        return yaml.load(text, _Loader)
+    except MisleadingError:
+        raise
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except Exception as error:  # PyYAML raises many kinds for a damaged file
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A file that maps names to settings. Raises :class:`UsageError`."""
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path} is not a readable preset: {reason}") from error
+        settings = parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is not a readable preset: {error}") from error
     if settings is None:
         return {}
     if not isinstance(settings, dict):

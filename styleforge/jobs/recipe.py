@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationErro
 
 from styleforge.core.devices import Precision
 from styleforge.core.errors import UsageError
+from styleforge.core.json_text import parse_json
 from styleforge.images.load import Picture
 from styleforge.images.opening import read_recipe
 
@@ -136,11 +137,11 @@ AnyRecipe = TransferRecipe | StylizeRecipe | SynthesisRecipe
 def parse_recipe(text: str, path: Path) -> AnyRecipe:
     """Read a recipe back. ``path`` is only for messages. Raises :class:`UsageError`."""
     try:
-        fields = json.loads(text)["styleforge"]
+        fields = parse_json(text)["styleforge"]
         if fields["format"] > FORMAT:
             raise UsageError(f"{path} was made by a newer styleforge; upgrade to read it")
         return _reader().validate_python(fields)
-    except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path} holds no styleforge recipe") from error
 
 

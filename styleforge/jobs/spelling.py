@@ -8,6 +8,7 @@ from pathlib import Path
 
 from styleforge.core.errors import UsageError
 from styleforge.jobs.styles import Painting
+from styleforge.networks.model_file import LONGEST_STYLE_NAME
 
 
 def painting(text: str) -> Painting:
@@ -46,7 +47,7 @@ def named_path(text: str) -> tuple[str, Path]:
     """``cafe=a.jpg`` to its name and path; without a name, the file's stem is made one."""
     name, given, path = text.partition("=")
     if not given or os.path.exists(text):  # noqa: PTH110
-        return _slug(Path(text).stem), Path(text)
+        return _slug(Path(text).stem)[:LONGEST_STYLE_NAME].strip("-"), Path(text)
     return style_name(name), Path(path)
 
 
@@ -54,6 +55,8 @@ def style_name(name: str) -> str:
     """A name for a style of a network, checked."""
     if _slug(name) != name:
         raise UsageError(f"{name!r}: a style's name has small letters, digits and hyphens")
+    if len(name) > LONGEST_STYLE_NAME:
+        raise UsageError(f"{name}: a style's name has {LONGEST_STYLE_NAME} characters at most")
     return name
 
 

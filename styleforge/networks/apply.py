@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from styleforge.core.errors import ModelError
 from styleforge.images.geometry import Size, size_of
 from styleforge.networks.inference import PreparedBlock, PreparedNetwork, centred
 from styleforge.networks.instance_norm import Moments
@@ -63,12 +64,12 @@ class Stylizer:
         """The pastiche of a photo (1, 3, H, W), RGB in [0, 1], of any size; (1, 3, H, W).
 
         A transformer network goes over the photo in tiles where the whole would take more than
-        ``memory`` bytes.
+        ``memory`` bytes. Raises :class:`ModelError` where the weights make nothing finite.
         """
         height, width = photo.shape[2:]
         padded = _at_least(photo, _least_side(self._network))
         padded = padded.contiguous(memory_format=torch.channels_last)
-        return self._pastiche(padded, memory)[..., :height, :width].contiguous()
+        return _finite(self._pastiche(padded, memory)[..., :height, :width].contiguous())
 
     def _pastiche(self, photo: Tensor, memory: int) -> Tensor:
         result: Tensor
@@ -91,8 +92,14 @@ def sample_texture(network: TextureNetwork, size: Size, *, seed: int) -> Tensor:
     """
     device = next(network.parameters()).device
     noise = network.noise(size, torch.Generator().manual_seed(seed))
-    result: Tensor = network([z.to(device) for z in noise])
-    return result
+    return _finite(network([z.to(device) for z in noise]))
+
+
+def _finite(image: Tensor) -> Tensor:
+    """The image. Raises :class:`ModelError` for one that could only be saved as black."""
+    if not image.isfinite().all():
+        raise ModelError("what the network makes is not finite: its weights are damaged")
+    return image
 
 
 def _least_side(network: Generator) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from styleforge.core.errors import ModelError
-from styleforge.networks.model_file import ModelInfo, ModelStyle
+from styleforge.networks.model_file import ModelInfo, ModelStyle, check_finite
 from styleforge.networks.transformer import TransformerNetwork
 from styleforge.presets.networks import TransformerSettings
 
@@ -41,6 +41,7 @@ def import_pytorch_example(path: Path, style: str) -> tuple[ModelInfo, Transform
         raise ModelError(
             f"{path} is not a network of pytorch/examples' fast_neural_style"
         ) from error
+    check_finite(path, network.state_dict().values())
     info = ModelInfo(
         generator=network.settings,
         styles=[ModelStyle(name=style)],

@@ -22,8 +22,10 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from styleforge.core.errors import ModelError, UsageError
-from styleforge.core.files import check_place, file_sha256, write_atomically
+from styleforge.core.files import check_place, check_regular, file_sha256, write_atomically
+from styleforge.core.json_text import parse_json
 from styleforge.core.settings import Section, suggestion
+from styleforge.core.text import printable
 from styleforge.images.geometry import fit_size, resize
 from styleforge.images.load import Picture
 from styleforge.images.save import to_levels
@@ -35,6 +37,9 @@ FORMAT = 1
 """Raised when a model file's meaning changes, so that an old tool does not misread a new one."""
 
 SUFFIX = ".safetensors"
+LONGEST_STYLE_NAME = 100
+"""Characters; results are named after styles."""
+
 _KEY = "styleforge"
 _THUMBNAIL_SIDE = 128
 
@@ -124,7 +129,8 @@ def save_model(path: Path, info: ModelInfo, network: nn.Module) -> None:
 
 
 def load_info(path: Path) -> ModelInfo:
-    """What a model file says of itself. Raises :class:`ModelError`."""
+    """What a model file says of itself. Raises :class:`ModelError`, :class:`UsageError`."""
+    check_regular(path)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -135,29 +141,53 @@ def load_info(path: Path) -> ModelInfo:
     if _KEY not in metadata:
         raise ModelError(f"{path} is a .safetensors file, but not a styleforge model")
     try:
-        fields = json.loads(metadata[_KEY])
+        fields = parse_json(metadata[_KEY])
         if fields["format"] > FORMAT:
             raise ModelError(f"{path} was made by a newer styleforge; upgrade to use it")
-        return TypeAdapter(ModelInfo).validate_python(fields)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        info = TypeAdapter(ModelInfo).validate_python(fields)
+    except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} does not describe a network that can be read") from error
+    for style in info.styles:
+        if not _is_safe(style.name):
+            raise ModelError(f"{path} has a style named {style.name!r}, which may not name a file")
+    return info
+
+
+def _is_safe(name: str) -> bool:
+    """Whether files and lines of text can hold the name, and stay where they should be."""
+    if not name or len(name) > LONGEST_STYLE_NAME or name.startswith("."):
+        return False
+    return printable(name) == name and "/" not in name and "\\" not in name
+
+
+def check_finite(path: Path, tensors: Iterable[Tensor]) -> None:
+    """Raise :class:`ModelError` where a file's weights would make nothing but black."""
+    if not all(x.isfinite().all() for x in tensors):
+        raise ModelError(f"{path} holds weights that are no finite numbers")
 
 
 def load_model(path: Path) -> Model:
-    """A model file, on the CPU, ready to be applied. Raises :class:`ModelError`."""
+    """A model file, on the CPU, ready to be applied. Raises as :func:`load_info` does."""
     info = load_info(path)
     with torch.device("meta"):  # no memory for what may not be there, and no random numbers
         network = build(info.generator, len(info.styles))
-    expected = {name: tuple(x.shape) for name, x in network.state_dict().items()}
+    expected = {name: (tuple(x.shape), _kind(x)) for name, x in network.state_dict().items()}
     with safe_open(path, "pt") as file:
-        found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        if found != expected:
-            raise ModelError(f"{path} does not hold the weights of the network it describes")
-        tensors = {name: file.get_tensor(name) for name in found}
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        same = shapes == {name: shape for name, (shape, _) in expected.items()}
+        tensors = {name: file.get_tensor(name) for name in shapes if same}
+    if {name: (tuple(x.shape), _kind(x)) for name, x in tensors.items()} != expected:
+        raise ModelError(f"{path} does not hold the weights of the network it describes")
     network.to_empty(device="cpu").load_state_dict(tensors)
+    check_finite(path, network.state_dict().values())
     network.requires_grad_(False).eval()
     network = network.to(memory_format=torch.channels_last)
     return Model(info, network, path, file_sha256(path))
+
+
+def _kind(x: Tensor) -> str:
+    """Fractions of any precision are read as float32; counts are not."""
+    return "fractions" if x.is_floating_point() else str(x.dtype)
 
 
 def widened(model: Model, styles: Sequence[ModelStyle]) -> Model:

@@ -8,10 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from styleforge.core.errors import UsageError
-from styleforge.core.settings import setting_names, suggestion
+from styleforge.core.settings import MisleadingError, parse_yaml, setting_names, suggestion
 from styleforge.presets.transfer import Preset, load_preset
 
 
@@ -36,8 +34,10 @@ def parse_choices(text: str) -> list[Choice]:
     name, _, listed = text.partition("=")
     key = _full_name(name.strip())
     try:
-        values = yaml.safe_load(f"[{listed}]")
-    except yaml.YAMLError:
+        values = parse_yaml(f"[{listed}]")
+    except MisleadingError as error:
+        raise UsageError(f"`set` {text}: {error}") from None
+    except ValueError:
         raise UsageError(f"`set` {text}: {listed!r} is not a list of values") from None
     if not values:
         raise UsageError(f"`set` {text}: name one or more values, as in {name.strip()}=1,2")

@@ -9,15 +9,31 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from styleforge.core.errors import UsageError
 from styleforge.core.files import write_atomically
+from styleforge.core.json_text import parse_json
 from styleforge.images.save import encode_image
 from styleforge.networks.model_file import ModelInfo, save_model
 from styleforge.training.photographs import OWN
 
 FORMAT = 2
+
+
+class _Losses(BaseModel):
+    total: float
+    content: float
+    style: float
+
+
+class _Record(BaseModel, strict=True):
+    """What a line of the log must have; it may have more."""
+
+    step: int
+    loss: _Losses
+    validation: _Losses
 
 
 class TrainingFolder:
@@ -44,7 +60,7 @@ class TrainingFolder:
             state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             newer, older = state["format"] > FORMAT, state["format"] < FORMAT
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise UsageError(f"{self.checkpoint} is damaged; start anew with `force`") from error
+            raise self.damaged() from error
         if newer:
             raise UsageError(f"{self.checkpoint} was made by a newer styleforge; upgrade it")
         if older:
@@ -52,6 +68,10 @@ class TrainingFolder:
                 f"{self.checkpoint} was made by an older styleforge; start anew with `force`"
             )
         return dict(state)
+
+    def damaged(self) -> UsageError:
+        """What is said of a checkpoint that cannot be gone on from."""
+        return UsageError(f"{self.checkpoint} is damaged; start anew with `force`")
 
     def save_best(self, info: ModelInfo, network: nn.Module) -> None:
         save_model(self.best, info, network)
@@ -71,10 +91,10 @@ class TrainingFolder:
         write_atomically(self.log, lines.encode())
 
     def records(self) -> list[dict[str, Any]]:
-        """The log's lines, without those that a crash or a full disk cut short."""
+        """The log's lines, without those that a crash, a full disk or anything else damaged."""
         if not self.log.is_file():
             return []
-        lines = self.log.read_text(encoding="utf-8").splitlines()
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
         return [record for line in lines if (record := _record(line)) is not None]
 
     def draw(self) -> None:
@@ -98,7 +118,10 @@ class TrainingFolder:
 
 
 def _record(line: str) -> dict[str, Any] | None:
+    """A line's values, if all that is drawn is among them."""
     try:
-        return dict(json.loads(line))
+        record: dict[str, Any] = parse_json(line)
+        _Record.model_validate(record)
     except ValueError:
         return None
+    return record

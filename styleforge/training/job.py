@@ -16,7 +16,7 @@ import torch
 
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.devices import describe, out_of_memory_as_error, pick_device
-from styleforge.core.errors import UsageError, WorkError
+from styleforge.core.errors import StyleforgeError, UsageError, WorkError
 from styleforge.core.files import check_place
 from styleforge.core.processes import restarts
 from styleforge.core.signals import StopRequest
@@ -101,7 +101,7 @@ class TrainingJob:
             processes=self.processes,
         )
         if request.resume:
-            training.load_state(self.folder.load_checkpoint())
+            go_on(self.folder, training)
         return training
 
     def info(self, training: Training) -> ModelInfo:
@@ -159,6 +159,17 @@ class TrainingJob:
         if self.device.type == "cpu":
             return 0  # they would take the time from the training
         return min(_MOST_WORKERS, os.cpu_count() or 1)
+
+
+def go_on(folder: TrainingFolder, training: Training) -> None:
+    """From the checkpoint. Raises :class:`UsageError` where that is not possible."""
+    state = folder.load_checkpoint()
+    try:
+        training.load_state(state)
+    except StyleforgeError:
+        raise
+    except Exception as error:  # torch raises many kinds for what is not of the same network
+        raise folder.damaged() from error
 
 
 class Listener:

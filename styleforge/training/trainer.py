@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -27,6 +28,23 @@ _FULL_RATE_INPUTS = 300
 
 _FORGETTING = 10
 """The first means are of about the last one in so many of the steps."""
+
+
+class _OptimizerState(BaseModel, arbitrary_types_allowed=True):
+    """Of torch's Adam: moments by the parameter's number."""
+
+    state: dict[int, dict[str, Tensor]]
+    param_groups: list[dict[str, Any]]
+
+
+class _State(BaseModel, strict=True, arbitrary_types_allowed=True):
+    """The types of what the next step depends on."""
+
+    step: int = Field(ge=0, lt=2**63)
+    setbacks: int = Field(ge=0, le=_MAX_SETBACKS + 1)
+    generator: dict[str, Tensor]
+    average: dict[str, Tensor]
+    optimizer: _OptimizerState
 
 
 class Trainer:
@@ -113,13 +131,30 @@ class Trainer:
         )
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state`."""
+        """Go on from :meth:`state`. Raises RuntimeError or ValueError for another network's."""
+        self._check(state)
         self.step_count = state["step"]
         self.setbacks = state["setbacks"]
         self.generator.load_state_dict(state["generator"])
         self.average.load_state_dict(state["average"])
         self._optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self._good = state
+
+    def _check(self, state: dict[str, Any]) -> None:
+        """Raise ValueError for what could be loaded but not be gone on from."""
+        _State.model_validate(state)
+        weights = [*state["generator"].values(), *state["average"].values()]
+        if not all(x.isfinite().all() for x in weights):
+            raise ValueError("weights that are no finite numbers")
+        own, saved = self._optimizer.state_dict(), state["optimizer"]
+        if _without_rates(saved["param_groups"]) != _without_rates(own["param_groups"]):
+            raise ValueError("the optimizer's settings")
+        parameters = [p for group in self._optimizer.param_groups for p in group["params"]]
+        for number, moments in saved["state"].items():
+            shapes = {name: x.shape for name, x in moments.items()}
+            shape = parameters[number].shape
+            if shapes != {"step": torch.Size(), "exp_avg": shape, "exp_avg_sq": shape}:
+                raise ValueError("the optimizer's moments")
 
     def _loss(
         self,
@@ -216,6 +251,11 @@ def _parameter_groups(generator: nn.Module) -> list[dict[str, Any]]:
         if parameter.requires_grad:
             groups[name.startswith("output.")]["params"].append(parameter)
     return [group for group in groups if group["params"]]
+
+
+def _without_rates(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The learning rate is set anew at every step."""
+    return [{name: x for name, x in group.items() if name != "lr"} for group in groups]
 
 
 def _identity_loss(pastiches: Tensor, photos: Tensor) -> Loss:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pydantic import BaseModel, Field
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -50,6 +51,15 @@ class TrainingProgress:
     is_best: bool
     unreadable: int
     note: str
+
+
+class _State(BaseModel, strict=True):
+    """The types of what a training goes on from; the trainer checks its own."""
+
+    made_from: dict[str, Any]
+    trainer: dict[str, Any]
+    best: float = Field(ge=float("-inf"))  # not NaN, which nothing would be less than
+    seconds: float = Field(ge=0, allow_inf_nan=False)
 
 
 class Training:
@@ -118,7 +128,11 @@ class Training:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state`. Raises :class:`UsageError` if it is of another training."""
+        """Go on from :meth:`state`. Raises :class:`UsageError` if it is of another training.
+
+        Raises RuntimeError, ValueError and the like if it is damaged.
+        """
+        _State.model_validate(state)
         now = self._made_from()
         before = {_CONTENTS: now[_CONTENTS], **_as_now(state["made_from"])}  # old ones have none
         changed = [name for name, value in now.items() if before.get(name) != value]

@@ -40,6 +40,7 @@ def bad_files() -> dict[str, bytes]:
         "black.png": encoded(Image.new("L", (48, 40)), "PNG"),
         "low.png": encoded(noise(400, 20), "PNG"),
         "there.png": b"mine",
+        "octal.yaml": b"seed: 1\nsize: 060",
         "broken.yaml": b"size: 5\n  tv: 1",
         "list.yaml": b"- 1",
         "wrong.yaml": b"sise: 48\ntv: -1\nstyle: {layers: {conv6_1: 1}}",
@@ -117,6 +118,15 @@ TRANSFER = ("transfer", "c.png", "s.png", "-p", "p.yaml")
             "wrong.yaml: style.layers.conv6_1: unknown layer (did you mean conv5_1?); "
             "tv: input should be greater than or equal to 0 (not -1); "
             "sise: unknown key (did you mean size?)",
+        ),
+        (
+            ("transfer", "c.png", "s.png", "-p", "octal.yaml"),
+            "octal.yaml is not a readable preset: line 2: YAML reads 060 as 48; write 48, "
+            "or what is meant",
+        ),
+        (
+            (*TRANSFER, "--set", "size=060"),
+            "--set size=060: line 1: YAML reads 060 as 48; write 48, or what is meant",
         ),
         (
             (*TRANSFER, "--style-layer", "conv1_9=0.5"),

@@ -81,7 +81,7 @@ def test_a_weight_that_is_none(weight: str) -> None:
         ("夜.png", "style", "夜.png"),
         ("--.png", "style", "--.png"),
         ("there=5.jpg", "there-5", "there=5.jpg"),
-        ("x" * 300, "x" * 300, "x" * 300),
+        ("x" * 300, "x" * 100, "x" * 300),
     ],
 )
 def test_a_path_with_a_name(text: str, name: str, path: str | None) -> None:
@@ -93,6 +93,12 @@ def test_a_name_that_is_none(name: str) -> None:
     with pytest.raises(UsageError) as caught:
         named_path(f"{name}=a.jpg")
     assert str(caught.value) == f"{name!r}: a style's name has small letters, digits and hyphens"
+
+
+def test_a_name_that_no_file_could_be_named_after() -> None:
+    with pytest.raises(UsageError) as caught:
+        named_path(f"{'x' * 101}=a.jpg")
+    assert str(caught.value) == f"{'x' * 101}: a style's name has 100 characters at most"
 
 
 @pytest.mark.parametrize(

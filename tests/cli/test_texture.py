@@ -39,6 +39,18 @@ def test_the_default_name_says_style_and_size(texture: Command) -> None:
     assert opened(Path("oak_40x40.png").read_bytes()).size == (40, 40)
 
 
+@pytest.mark.parametrize("name", ["../escaped", "/tmp/escaped", "\x1b[2J"])
+def test_a_foreign_models_style_does_not_choose_where_to_write(
+    name: str, folder: Path, command: Command
+) -> None:
+    write_model(folder / "foreign.safetensors", TINY_TEXTURE, styles=(name,))
+    before = sorted(folder.parent.rglob("*"))
+    done = command("texture", "-m", "foreign.safetensors", "-s", "40")
+    line = f"foreign.safetensors has a style named {name!r}, which may not name a file"
+    assert (done.code, done.out, done.err) == (4, b"", f"Error: {line}\n")
+    assert sorted(folder.parent.rglob("*")) == before
+
+
 def test_the_default_size_is_512(texture: Command) -> None:
     texture()
     assert opened(Path("oak_512x512.png").read_bytes()).size == (512, 512)

@@ -171,6 +171,35 @@ def test_a_file_that_is_missing(tmp_path: Path) -> None:
     )
 
 
+MISLEADING = {
+    "size: 1\nseed: 2\nsize: 3": "line 3: size is there twice",
+    "style:\n  layers: {conv1_1: 1,\n    conv1_1: 2}": "line 3: conv1_1 is there twice",
+    "size: 060": "line 1: YAML reads 060 as 48; write 48, or what is meant",
+    "size: -0_7": "line 1: YAML reads -0_7 as -7; write -7, or what is meant",
+    "size: 8:30": "line 1: YAML reads 8:30 as 510; write 510, or what is meant",
+    f"size: {'9' * 5000}": "line 1: a number of 5000 characters",
+    f"a: {'[' * 5000}{']' * 5000}": "it is nested too deeply",
+    "a: 2020-13-45": "month must be in 1..12",
+    "a: !!bool x": "'x'",
+    "a: !!timestamp x": "'NoneType' object has no attribute 'groupdict'",
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), MISLEADING.items(), ids=map(str, range(10)))
+def test_what_yaml_allows_and_nobody_means(text: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        read_yaml(path)
+    assert str(caught.value) == f"{path} is not a readable preset: {reason}"
+
+
+def test_a_key_may_stand_in_several_sections(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("a: &a {x: 1}\nb: {<<: *a, x: 2}\nc: [0, 0x10, 12, -3, 1_000]")
+    assert read_yaml(path) == {"a": {"x": 1}, "b": {"x": 2}, "c": [0, 16, 12, -3, 1000]}
+
+
 def test_a_suggestion_is_a_word_like_it() -> None:
     assert suggestion("stpes", ["size", "steps"]) == " (did you mean steps?)"
     assert suggestion("zzz", ["size", "steps"]) == ""

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from styleforge.core.errors import ModelError
 from styleforge.networks import apply as stylize_module
 from styleforge.networks.apply import in_tiles, sample_texture, stylize
 from styleforge.networks.inference import PreparedNetwork
@@ -53,6 +54,16 @@ def picture(height: int, width: int) -> Tensor:
 
 def whole(network: TransformerNetwork, photo: Tensor) -> Tensor:
     return network(photo, MIXTURE)
+
+
+def test_weights_whose_pastiche_is_not_finite() -> None:
+    """Each is finite, and two of them together are not."""
+    network = transformer()
+    for parameter in network.parameters():
+        parameter.fill_(1e30)
+    with pytest.raises(ModelError) as caught:
+        stylize(network, picture(20, 24), MIXTURE, memory=PLENTY)
+    assert str(caught.value) == "what the network makes is not finite: its weights are damaged"
 
 
 @settings(max_examples=12)

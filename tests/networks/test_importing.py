@@ -235,3 +235,13 @@ def test_a_network_like_it_but_for_one_tensor(
         del state[name]
     torch.save(state, path)
     assert error_of(path) == f"{path} is not a network of pytorch/examples' fast_neural_style"
+
+
+def test_weights_that_are_not_finite(theirs: TransformerNet, tmp_path: Path) -> None:
+    state = dict(theirs.state_dict())
+    state["res2.conv1.conv2d.bias"] = torch.full((128,), float("nan"))
+    path = tmp_path / "a.pth"
+    torch.save(state, path)
+    with pytest.raises(ModelError) as caught:
+        import_pytorch_example(path, "a")
+    assert str(caught.value) == f"{path} holds weights that are no finite numbers"

@@ -222,6 +222,8 @@ DAMAGED = {
     "empty": "",
     "cut short": '{"format": 1, "styles"',
     "nested without end": "[" * 100_000,
+    "nested deeply": f'{{"format": 1, {STYLES}, "recipe": {{"a": {"[" * 200}{"]" * 200}}}}}',
+    "a number without end": f'{{"format": {"9" * 5000}, {STYLES}}}',
     "list": "[]",
     "nothing": "null",
     "text": '"format"',
@@ -250,6 +252,38 @@ def test_a_newer_format_is_not_misread(path: Path) -> None:
     description = {**load_info(path).model_dump(), "format": FORMAT + 1, "new": 1, "styles": {}}
     save_file({"weight": torch.zeros(2)}, path, {KEY: json.dumps(description)})
     assert error_of(path) == f"{path} was made by a newer styleforge; upgrade to use it"
+
+
+FOREIGN_NAMES = ["", ".", "../up", "/tmp/a", "a/b", "a\\b", "a\nb", "\x1b[2J", "\ud800", "x" * 101]
+
+
+@pytest.mark.parametrize("name", FOREIGN_NAMES)
+def test_a_styles_name_that_may_not_name_a_file(name: str, path: Path) -> None:
+    save_model(path, described("night", name), load_model(path).network)
+    assert error_of(path) == f"{path} has a style named {name!r}, which may not name a file"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite(value: float, path: Path) -> None:
+    model = load_model(path)
+    next(iter(model.network.parameters()))[0, 0, 0, 0] = value
+    save_model(path, model.info, model.network)
+    assert error_of(path) == f"{path} holds weights that are no finite numbers"
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.uint8, torch.complex64])
+def test_weights_of_another_type(dtype: torch.dtype, path: Path) -> None:
+    model = load_model(path)
+    tensors = {name: x.to(dtype).contiguous() for name, x in model.network.state_dict().items()}
+    save_file(tensors, path, {KEY: json.dumps(model.info.model_dump())})
+    assert error_of(path) == f"{path} does not hold the weights of the network it describes"
+
+
+def test_a_pipe_is_no_model(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError) as caught:
+        load_model(tmp_path / "pipe")
+    assert str(caught.value) == f"{tmp_path / 'pipe'} is a pipe or a device, not a file"
 
 
 OTHERS = {

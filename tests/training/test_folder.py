@@ -1,18 +1,24 @@
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from styleforge.core.errors import UsageError
 from styleforge.networks.model_file import ModelInfo, ModelStyle, load_model
 from styleforge.training.folder import FORMAT, TrainingFolder
+from styleforge.training.job import go_on
 from styleforge.training.trainer import Trainer
+from styleforge.training.training import Training
 from tests.pictures import opened
 from tests.training.conftest import (
     TEXTURE,
@@ -23,6 +29,8 @@ from tests.training.conftest import (
     preset,
     weights_of,
 )
+
+OTHER = "^the checkpoint was made with other .*; resume with the same, or start anew with `force`$"
 
 
 @pytest.fixture
@@ -133,10 +141,10 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     def no_space(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    folder.save_checkpoint({"step": 1})
+    folder.save_checkpoint(record(1))
     monkeypatch.setattr("os.fsync", no_space)
     with pytest.raises(OSError, match="No space left"):
-        folder.save_checkpoint({"step": 2})
+        folder.save_checkpoint(record(2))
     assert folder.load_checkpoint()["step"] == 1
     assert names(folder) == {"last.pt"}
 
@@ -163,12 +171,12 @@ def test_steps_that_will_be_taken_again_are_dropped_from_the_log(folder: Trainin
 
 
 def test_a_line_that_a_crash_cut_short_is_left_out(folder: TrainingFolder) -> None:
-    folder.append({"step": 1})
+    folder.append(record(1))
     with folder.log.open("a") as file:
         file.write('{"step": 2, "lo')
-    assert folder.records() == [{"step": 1}]
+    assert folder.records() == [record(1)]
     folder.forget_after(1)
-    assert folder.log.read_text() == '{"step": 1}\n'
+    assert folder.log.read_text() == json.dumps(record(1)) + "\n"
 
 
 def test_there_is_nothing_to_forget_at_first(folder: TrainingFolder) -> None:
@@ -200,3 +208,63 @@ def test_the_losses_are_drawn(folder: TrainingFolder, content: float) -> None:
         folder.append(record(step, content=content))
     folder.draw()
     assert opened(folder.plot.read_bytes()).format == "PNG"
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The keys that lead to every value in a checkpoint."""
+    if path:
+        yield path
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in items if isinstance(value, dict | list) else ():
+        if isinstance(inner, dict | list):
+            yield from places(inner, (*path, key))
+        else:
+            yield (*path, key)
+
+
+def flipped(value: Any) -> Any:
+    """Something of another type or shape."""
+    if isinstance(value, Tensor):
+        return torch.full((*value.shape, 2), torch.nan)
+    return [value] if isinstance(value, str | dict) else "text"
+
+
+def outcome(folder: TrainingFolder, training: Training) -> str:
+    """Of going on from the checkpoint and taking a step."""
+    try:
+        go_on(folder, training)
+    except UsageError as error:
+        if str(error) == f"{folder.checkpoint} is damaged; start anew with `force`":
+            return "damaged"
+        return re.sub(OTHER, "of another training", str(error))
+    next(iter(training))
+    return "went on"
+
+
+def test_a_checkpoint_with_any_value_of_another_type_is_gone_on_from_or_refused(
+    train: Train, folder: TrainingFolder
+) -> None:
+    training = train(preset(steps=2))
+    next(iter(training))
+    whole = training.state()
+    for path in places(whole):
+        state = copy.deepcopy(whole)
+        inner = state
+        for key in path[:-1]:
+            inner = inner[key]
+        inner[path[-1]] = flipped(inner[path[-1]])
+        folder.save_checkpoint(state)
+        assert outcome(folder, training) in ("went on", "damaged", "of another training"), path
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["[" * 100_000, "[]", '{"step": 1}', '{"step": "x", "loss": 1, "validation": {}}', "\xff"],
+)
+def test_lines_of_the_log_that_are_damaged_are_left_out(folder: TrainingFolder, line: str) -> None:
+    folder.append(record(1))
+    with folder.log.open("ab") as file:
+        file.write(line.encode("latin-1") + b"\n")
+    folder.append(record(2))
+    assert folder.records() == [record(1), record(2)]
+    folder.draw()
