@@ -79,18 +79,20 @@ def rerun(
     """
     manner = Manner(quiet, as_json, time.perf_counter())
     manner.check(output)
+    if list_inputs:
+        output = None
+    elif output is None:
+        raise UsageError("say where the new picture goes with `output`")
     from styleforge.cli import stylize_run, synthesis_run, transfer_run
     from styleforge.jobs import rerun as jobs
     from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe, load_recipe
 
     recipe = load_recipe(picture)
-    if list_inputs:
+    if output is None:
         weights = jobs.weights_file(recipe)
         named = [*jobs.inputs_of(recipe), *([("weights", weights)] if weights else [])]
         _print_inputs(named, as_json=as_json)
         return
-    if output is None:
-        raise UsageError("say where the new picture goes with `output`")
     again = jobs.Again(
         picture=picture,
         output=output,

@@ -393,7 +393,7 @@ def test_weights_of_another_network(transfer: Command) -> None:
         (("transfer", "c.png", "s.png", "--color"), "No such option: --color"),
         (("transfer", "c.png", "s.png", "--size", "big"), "'--size'"),
         (("transfer", "c.png", "s.png", "--save-every", "-1"), "'--save-every'"),
-        (("rerun", "c.png"), "'--output'"),
+        (("rerun", "c.png"), "with --output"),
         (("calibrate", "."), "'--output'"),
         (("presets", "show"), "Missing argument"),
         (("paint",), "No such command 'paint'"),
