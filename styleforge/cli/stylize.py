@@ -11,6 +11,7 @@ from styleforge.cli import options
 from styleforge.cli.options import examples
 from styleforge.cli.parsing import bit_depth, memory_size
 from styleforge.cli.report import Manner
+from styleforge.core.errors import UsageError
 
 
 @examples(
@@ -26,7 +27,7 @@ def stylize(
             "--style",
             metavar="NAME[:W]",
             help="A style that the model carries; mix several.",
-            show_default="the model's first",
+            show_default="the model's first, where one is named",
         ),
     ] = None,
     model: options.ModelName = None,
@@ -49,9 +50,12 @@ def stylize(
     manner = Manner(quiet, as_json, time.perf_counter())
     manner.check(output)
     from styleforge.cli.stylize_run import run
+    from styleforge.jobs.mistakes import known_styles
     from styleforge.jobs.spelling import with_weight
     from styleforge.jobs.stylize import StylizeJob, StylizeRequest
 
+    if not (style or model) and (known := known_styles()):
+        raise UsageError(f"name a style, as in --style {known[0]}; there are {', '.join(known)}")
     request = StylizeRequest(
         photo=photo,
         styles=dict(with_weight(name) for name in style or []),

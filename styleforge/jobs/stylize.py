@@ -14,6 +14,7 @@ from styleforge.core.errors import ModelError, UsageError
 from styleforge.images.geometry import Size
 from styleforge.images.load import ImageSource, Picture, load_image
 from styleforge.images.save import Depth, check_output
+from styleforge.jobs.mistakes import check_photo, check_style
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import NetworkPainter
 from styleforge.jobs.recipe import Input
@@ -62,6 +63,9 @@ class StylizeJob:
     def prepare(cls, request: StylizeRequest) -> StylizeJob:
         """Check and load. Raises :class:`UsageError` or :class:`ModelError`."""
         colors = check_choices(request.strength, request.colors, request.size)
+        check_photo(request.photo)
+        for style in request.styles:
+            check_style(style)
         photo = load_image(request.photo, min_side=1)
         painter = _painter(request, colors)
         check_masks(named_masks(painter.masks), styles=len(painter.styles), size=photo.size)

@@ -17,6 +17,7 @@ from styleforge.images.animation import Film, check_animation, encode_animation
 from styleforge.images.geometry import Size
 from styleforge.images.load import ImageSource, Picture, load_image, stem_of
 from styleforge.images.save import Depth, check_output, save_image
+from styleforge.jobs.mistakes import check_painting, check_photo
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import TransferPainter, steps
 from styleforge.jobs.recipe import Input, TransferRecipe
@@ -94,6 +95,9 @@ class TransferJob:
         preset = request.preset
         device = pick_device(request.device)
         precision = pick_precision(request.precision, device)
+        check_photo(request.photo)
+        for painting in request.paintings:
+            check_painting(painting.path)
         photo = load_image(request.photo)
         style = request.style(precision).load()
         job = cls(

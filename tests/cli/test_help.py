@@ -18,7 +18,7 @@ def test_help_begins_with_examples(command: Command, flag: str) -> None:
     assert [line.strip() for line in done.text.splitlines() if line.strip()][:5] == [
         "Usage: styleforge [OPTIONS] COMMAND [ARGS]...",
         "Repaint a photo in the style of a painting.",
-        "styleforge transfer photo.jpg painting.jpg",
+        "styleforge photo.jpg painting.jpg",
         "styleforge transfer photo.jpg painting.jpg -p preview",
         "styleforge transfer photo.jpg a.jpg:0.7 b.jpg:0.3 -s 1024 -o out.png",
     ]
