@@ -62,7 +62,7 @@ def dream(
 ) -> None:
     """Change a picture, or noise, so that a part of the network responds more to it."""
     manner = Manner(quiet, as_json, time.perf_counter())
-    manner.check(output)
+    manner.check(output, force=force)
     from styleforge.cli.synthesis_run import run
     from styleforge.images.geometry import parse_size
     from styleforge.jobs.dream import DreamRequest, parse_place, prepare

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from styleforge.cli import options
 from styleforge.cli.options import examples
 from styleforge.cli.progress import say
+from styleforge.cli.report import Manner
 from styleforge.core.layers import known_layer
 
 if TYPE_CHECKING:
@@ -55,13 +57,15 @@ def inspect(
     A mean of 1 is what the channel has over photographs.
     """
     known_layer(layer)
+    Manner(quiet, as_json, time.perf_counter()).check(output, force=force)
     from styleforge.jobs.inspect import InspectRequest
     from styleforge.jobs.inspect import inspect as look
+    from styleforge.jobs.naming import free_path
 
     request = InspectRequest(
         image=image,
         layer=layer,
-        output=output or Path(f"{image.stem}_{layer}.png"),
+        output=output or free_path(Path(f"{image.stem}_{layer}.png"), force=force),
         count=count,
         gram=gram,
         size=size,

@@ -41,7 +41,7 @@ def content(
 ) -> None:
     """Find images with the photo's features (Gatys et al. 2016, figure 1), from white noise."""
     manner = Manner(quiet, as_json, time.perf_counter())
-    manner.check(output)
+    manner.check(output, force=force)
     from styleforge.cli.synthesis_run import run
     from styleforge.jobs.reconstruct import ReconstructRequest, prepare
 
@@ -81,7 +81,7 @@ def style(
 ) -> None:
     """Find images with the painting's Gram matrices (Gatys et al. 2016, figure 1), from noise."""
     manner = Manner(quiet, as_json, time.perf_counter())
-    manner.check(output)
+    manner.check(output, force=force)
     from styleforge.cli.synthesis_run import run
     from styleforge.jobs.reconstruct import ReconstructRequest, prepare
 

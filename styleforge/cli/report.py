@@ -12,7 +12,7 @@ import typer
 
 from styleforge.cli.progress import say
 from styleforge.core.errors import INTERRUPTED, UsageError
-from styleforge.core.files import STDOUT
+from styleforge.core.files import STDOUT, check_is_free
 
 if TYPE_CHECKING:
     from styleforge.jobs.result import Result
@@ -27,10 +27,15 @@ class Manner:
     started: float
     verbose: bool = False
 
-    def check(self, output: str | Path | None) -> None:
-        """Raise :class:`UsageError` where two things want standard output."""
+    def check(self, output: str | Path | None, *, force: bool) -> None:
+        """Raise :class:`UsageError` where a file is in the output's place.
+
+        And where two things want standard output.
+        """
         if self.as_json and str(output) == STDOUT:
             raise UsageError("--json and -o - both want standard output; name an output file")
+        if output and str(output) != STDOUT:
+            check_is_free(Path(output), force=force)
 
 
 def deliver(result: Result, output: Path | None) -> None:

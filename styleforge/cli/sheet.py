@@ -84,6 +84,7 @@ def sheet(
     that are there are not made again, so an interrupted sheet goes on where it stopped.
     """
     manner = Manner(quiet, as_json, time.perf_counter())
+    manner.check(output, force=force or dry_run)
     from styleforge.cli.sheet_run import print_plan, run
     from styleforge.jobs.sheet import SheetJob, SheetRequest
 
@@ -105,7 +106,7 @@ def sheet(
         memory=memory_size(memory),
         force=force,
     )
-    job = SheetJob.prepare(request)
+    job = SheetJob.prepare(request, planning=dry_run)
     if dry_run:
         print_plan(job, as_json=as_json)
         return

@@ -48,7 +48,7 @@ def stylize(
 ) -> None:
     """Repaint a photo by a trained network, in one pass."""
     manner = Manner(quiet, as_json, time.perf_counter())
-    manner.check(output)
+    manner.check(output, force=force)
     from styleforge.cli.stylize_run import run
     from styleforge.jobs.mistakes import known_styles
     from styleforge.jobs.spelling import with_weight

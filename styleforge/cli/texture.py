@@ -53,7 +53,7 @@ def texture(
 ) -> None:
     """Make a texture of any size: from a painting, or with a network that was trained on it."""
     manner = Manner(quiet, as_json, time.perf_counter())
-    manner.check(output)
+    manner.check(output, force=force)
     from styleforge.cli.synthesis_run import run
     from styleforge.images.geometry import parse_size
     from styleforge.jobs.texture import TextureRequest, prepare

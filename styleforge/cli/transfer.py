@@ -118,7 +118,7 @@ def transfer(
 ) -> None:
     """Repaint a photo in the style of one or more paintings."""
     manner = Manner(quiet, as_json, time.perf_counter(), verbose)
-    manner.check(output)
+    manner.check(output, force=force or dry_run)
     from styleforge.jobs.spelling import painting
     from styleforge.jobs.transfer import TransferJob, TransferRequest
     from styleforge.presets.grid import settings_of
@@ -165,7 +165,7 @@ def transfer(
         memory=memory_size(memory),
         precision=precision,
     )
-    job = TransferJob.prepare(request)
+    job = TransferJob.prepare(request, planning=dry_run)
     if dry_run:
         from styleforge.cli.dry_run import print_plan
 

@@ -69,7 +69,9 @@ class StylizeJob:
         photo = load_image(request.photo, min_side=1)
         painter = _painter(request, colors)
         check_masks(named_masks(painter.masks), styles=len(painter.styles), size=photo.size)
-        output = output_path(request.output, [request.photo, *map(Path, painter.styles)])
+        output = output_path(
+            request.output, [request.photo, *map(Path, painter.styles)], force=request.force
+        )
         if output is not None:
             width, height = painter.size(photo.size)
             check_output(

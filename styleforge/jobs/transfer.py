@@ -90,8 +90,11 @@ class TransferJob:
     device: torch.device
 
     @classmethod
-    def prepare(cls, request: TransferRequest) -> TransferJob:
-        """Check and load. Raises :class:`UsageError` before any long work."""
+    def prepare(cls, request: TransferRequest, *, planning: bool = False) -> TransferJob:
+        """Check and load. Raises :class:`UsageError` before any long work.
+
+        Where it is only planned, outputs may exist.
+        """
         preset = request.preset
         device = pick_device(request.device)
         precision = pick_precision(request.precision, device)
@@ -107,12 +110,15 @@ class TransferJob:
             init=None if preset.init in INITIAL_IMAGES else load_image(preset.init),
             init_photo=load_image(request.init_photo) if request.init_photo else None,
             output=output_path(
-                request.output, [request.photo, *(p.path for p in request.paintings)]
+                request.output,
+                [request.photo, *(p.path for p in request.paintings)],
+                force=request.force,
             ),
             scales=plan(photo.size, preset),
             device=device,
         )
-        job._check_outputs()
+        written = replace(job, request=replace(request, force=True)) if planning else job
+        written._check_outputs()
         style.check()
         check_masks(
             named_masks(style.masks),

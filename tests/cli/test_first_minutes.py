@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Command
 
 
@@ -21,3 +23,57 @@ def test_a_word_that_is_no_command(command: Command) -> None:
     done = command("transfr", "c.png", "s.png")
     assert done.code == 2
     assert done.err == "Error: No such command 'transfr'. Did you mean 'transfer', 'train'?\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("transfer", "c.png", "s.png", "-p", "p.yaml"), "c_s"),
+        (("stylize", "c.png", "--style", "mosaic"), "c_mosaic"),
+        (("texture", "s.png", "-n", "1", "-s", "48"), "s_48x48"),
+        (("dream", "c.png", "-n", "1", "-s", "48"), "c_conv5_1"),
+        (("reconstruct", "content", "c.png", "--layer", "conv1_1", "-n", "1"), "c_conv1_1"),
+        (("inspect", "c.png", "-s", "48"), "c_conv4_2"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_default_names_never_block(command: Command, arguments: tuple[str, ...], name: str) -> None:
+    for file in (f"{name}.png", f"{name}_2.png", f"{name}_3.png"):
+        done = command(*arguments)
+        assert (done.code, Path(file).is_file()) == (0, True)
+        assert f"Saved {file}" in done.err
+    assert f"Saved {name}.png" in command(*arguments, "--force").err
+    assert not Path(f"{name}_4.png").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("transfer", "no.png", "no.png"),
+        ("stylize", "no.png", "--style", "mosaic"),
+        ("texture", "no.png"),
+        ("dream", "no.png"),
+        ("reconstruct", "style", "no.png"),
+        ("inspect", "no.png"),
+        ("sheet", "no.png", "no.png"),
+        ("rerun", "no.png"),
+    ],
+    ids=" ".join,
+)
+def test_an_output_that_exists_is_known_before_anything_is_read(
+    command: Command, arguments: tuple[str, ...]
+) -> None:
+    done = command(*arguments, "-o", "c.png")
+    assert (done.code, done.err) == (2, "Error: c.png exists; use --force to overwrite it\n")
+
+
+@pytest.mark.parametrize("kind", ["transfer", "sheet"])
+def test_a_dry_run_does_not_mind_what_exists(command: Command, kind: str) -> None:
+    Path("c_s.png").write_bytes(b"mine")
+    plan = command(kind, "c.png", "s.png", "-p", "p.yaml", "-o", "c_s.png", "--dry-run")
+    assert plan.code == 0
+    assert "output   c_s.png" in plan.text
+    if kind == "transfer":
+        plan = command(kind, "c.png", "s.png", "-p", "p.yaml", "--dry-run")
+        assert "output   c_s_2.png" in plan.text
+    assert Path("c_s.png").read_bytes() == b"mine"
