@@ -10,6 +10,7 @@ import typer
 from styleforge.cli import options
 from styleforge.cli.options import RUN, SAVED, examples
 from styleforge.cli.parsing import bit_depth, memory_size
+from styleforge.core.signals import hear_ctrl_c
 
 
 @examples(
@@ -169,5 +170,7 @@ def batch(
         print_plan(request, as_json=as_json)
         return
     from styleforge.cli.batch_run import run
+
+    hear_ctrl_c()
 
     run(request, quiet=quiet, verbose=verbose, as_json=as_json)

@@ -10,6 +10,7 @@ import typer
 from styleforge.cli import options
 from styleforge.cli.options import examples
 from styleforge.cli.progress import say
+from styleforge.core.signals import hear_ctrl_c
 
 _LARGEST = 2**20
 """Bytes; it is less."""
@@ -41,6 +42,8 @@ def calibrate(
     from styleforge.vgg.convolution import Padding
     from styleforge.vgg.network import Pooling
     from styleforge.vgg.weights import load_weights
+
+    hear_ctrl_c()
 
     if not photographs.is_dir():
         raise UsageError(f"no such folder: {photographs}")

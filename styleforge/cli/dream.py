@@ -61,11 +61,14 @@ def dream(
     as_json: options.AsJson = False,
 ) -> None:
     """Change a picture, or noise, so that a part of the network responds more to it."""
-    manner = Manner(quiet, as_json, time.perf_counter())
+    manner = Manner("dream", quiet, as_json, time.perf_counter())
     manner.check(output, force=force)
+    manner.begin(f"{layer} from {image or 'noise'}")
     from styleforge.cli.synthesis_run import run
     from styleforge.images.geometry import parse_size
     from styleforge.jobs.dream import DreamRequest, parse_place, prepare
+
+    manner.loaded()
 
     request = DreamRequest(
         image=image,

@@ -11,6 +11,7 @@ from styleforge.cli import options
 from styleforge.cli.options import examples
 from styleforge.cli.progress import say
 from styleforge.core.errors import UsageError
+from styleforge.core.signals import hear_ctrl_c
 
 
 @examples("export cafe-terrace -o cafe.onnx", "export mine.safetensors -o mine.onnx")
@@ -35,6 +36,8 @@ def export(
     from styleforge.jobs.spelling import with_weight
     from styleforge.networks.models import find_model, load_model
     from styleforge.networks.onnx import to_onnx
+
+    hear_ctrl_c()
 
     path, named = find_model(model)
     loaded = load_model(path)

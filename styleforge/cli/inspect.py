@@ -57,10 +57,14 @@ def inspect(
     A mean of 1 is what the channel has over photographs.
     """
     known_layer(layer)
-    Manner(quiet, as_json, time.perf_counter()).check(output, force=force)
+    manner = Manner("inspect", quiet, as_json, time.perf_counter())
+    manner.check(output, force=force)
+    manner.begin(f"{layer} of {image}")
     from styleforge.jobs.inspect import InspectRequest
     from styleforge.jobs.inspect import inspect as look
     from styleforge.jobs.naming import free_path
+
+    manner.loaded()
 
     request = InspectRequest(
         image=image,

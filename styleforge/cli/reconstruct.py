@@ -40,10 +40,13 @@ def content(
     as_json: options.AsJson = False,
 ) -> None:
     """Find images with the photo's features (Gatys et al. 2016, figure 1), from white noise."""
-    manner = Manner(quiet, as_json, time.perf_counter())
+    manner = Manner("reconstruct content", quiet, as_json, time.perf_counter())
     manner.check(output, force=force)
+    manner.begin(str(picture))
     from styleforge.cli.synthesis_run import run
     from styleforge.jobs.reconstruct import ReconstructRequest, prepare
+
+    manner.loaded()
 
     layers = [layer] if layer else []
     request = ReconstructRequest(
@@ -80,10 +83,13 @@ def style(
     as_json: options.AsJson = False,
 ) -> None:
     """Find images with the painting's Gram matrices (Gatys et al. 2016, figure 1), from noise."""
-    manner = Manner(quiet, as_json, time.perf_counter())
+    manner = Manner("reconstruct style", quiet, as_json, time.perf_counter())
     manner.check(output, force=force)
+    manner.begin(str(picture))
     from styleforge.cli.synthesis_run import run
     from styleforge.jobs.reconstruct import ReconstructRequest, prepare
+
+    manner.loaded()
 
     request = ReconstructRequest(
         "style", picture, layer or [], size, steps, seed, output, device, force

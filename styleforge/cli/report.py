@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from styleforge.cli.parsing import printable
 from styleforge.cli.progress import say
 from styleforge.core.errors import INTERRUPTED, UsageError
 from styleforge.core.files import STDOUT, check_is_free
+from styleforge.core.signals import hear_ctrl_c
 
 if TYPE_CHECKING:
     from styleforge.jobs.result import Result
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 class Manner:
     """How much a command says, and since when it has been running (``time.perf_counter``)."""
 
+    command: str
     quiet: bool
     as_json: bool
     started: float
@@ -36,6 +39,19 @@ class Manner:
             raise UsageError("--json and -o - both want standard output; name an output file")
         if output and str(output) != STDOUT:
             check_is_free(Path(output), force=force)
+
+    def begin(self, line: str) -> None:
+        """Say what will be done, before anything is loaded."""
+        if not self.quiet:
+            say(printable(f"{self.command}: {line}"))
+
+    def loaded(self) -> None:
+        """From now on Ctrl-C keeps what there is."""
+        hear_ctrl_c()
+
+    def place(self, output: Path | None, device: str) -> None:
+        """Say where the picture goes and what makes it, before the long work."""
+        self.begin(f"to {output or 'standard output'}, on {device}")
 
 
 def deliver(result: Result, output: Path | None) -> None:

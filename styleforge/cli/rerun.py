@@ -58,11 +58,14 @@ def rerun(
 
     On a CPU with the same versions and number of threads, the new file's pixels are the same.
     """
-    manner = Manner(quiet, as_json, time.perf_counter())
+    manner = Manner("rerun", quiet, as_json, time.perf_counter())
     manner.check(output, force=force)
+    manner.begin(f"{picture} once more")
     from styleforge.cli import stylize_run, synthesis_run, transfer_run
     from styleforge.jobs import rerun as jobs
     from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe, load_recipe
+
+    manner.loaded()
 
     again = jobs.Again(
         picture=picture,

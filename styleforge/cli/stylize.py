@@ -47,12 +47,15 @@ def stylize(
     as_json: options.AsJson = False,
 ) -> None:
     """Repaint a photo by a trained network, in one pass."""
-    manner = Manner(quiet, as_json, time.perf_counter())
+    manner = Manner("stylize", quiet, as_json, time.perf_counter())
     manner.check(output, force=force)
+    manner.begin(f"{photo} by {' and '.join(style or [model or 'no style'])}")
     from styleforge.cli.stylize_run import run
     from styleforge.jobs.mistakes import known_styles
     from styleforge.jobs.spelling import with_weight
     from styleforge.jobs.stylize import StylizeJob, StylizeRequest
+
+    manner.loaded()
 
     if not (style or model) and (known := known_styles()):
         raise UsageError(f"name a style, as in --style {known[0]}; there are {', '.join(known)}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from styleforge.cli.progress import bar
 from styleforge.cli.report import Manner, conclude, deliver
+from styleforge.core.devices import describe
 from styleforge.core.files import STDOUT
 from styleforge.core.signals import interruptible
 from styleforge.jobs.result import Result
@@ -15,6 +16,7 @@ from styleforge.jobs.synthesis import Run, SynthesisJob
 
 def run(job: SynthesisJob, manner: Manner) -> None:
     """Carry a job out to its file; after Ctrl-C, save what there is and exit with 130."""
+    manner.place(job.output, describe(job.device))
     finished = _follow(job, quiet=manner.quiet)
     result = job.result()
     deliver(result, job.output)

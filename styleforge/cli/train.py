@@ -10,6 +10,7 @@ import typer
 from styleforge.cli import options
 from styleforge.cli.options import RUN, SAVED, examples, setting
 from styleforge.core.errors import UsageError
+from styleforge.core.signals import hear_ctrl_c
 
 
 @examples(
@@ -129,6 +130,8 @@ def train(
     from styleforge.jobs.spelling import named_path
     from styleforge.presets.training import load_training_preset
     from styleforge.training.job import TrainingRequest
+
+    hear_ctrl_c()
 
     named = [*(paintings or ()), *(style or ())]
     if not named:

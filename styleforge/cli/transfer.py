@@ -117,12 +117,18 @@ def transfer(
     dry_run: options.DryRun = False,
 ) -> None:
     """Repaint a photo in the style of one or more paintings."""
-    manner = Manner(quiet, as_json, time.perf_counter(), verbose)
+    manner = Manner("transfer", quiet, as_json, time.perf_counter(), verbose)
+    named = [*(paintings or ()), *(style or ())]
+    if not named:
+        raise UsageError("name a painting, too: styleforge transfer PHOTO PAINTING")
     manner.check(output, force=force or dry_run)
+    manner.begin(f"{photo} after {' and '.join(named)}, preset {preset}")
     from styleforge.jobs.spelling import painting
     from styleforge.jobs.transfer import TransferJob, TransferRequest
     from styleforge.presets.grid import settings_of
     from styleforge.presets.transfer import load_preset, settings_by_key
+
+    manner.loaded()
 
     given = settings_by_key(
         {
@@ -145,9 +151,6 @@ def transfer(
             "seed": seed,
         }
     )
-    named = [*(paintings or ()), *(style or ())]
-    if not named:
-        raise UsageError("name a painting, too: styleforge transfer PHOTO PAINTING")
     request = TransferRequest(
         photo=photo,
         paintings=[painting(text) for text in named],

@@ -22,6 +22,12 @@ def interruptible() -> Iterator[None]:
         signal.signal(signal.SIGTERM, previous)
 
 
+def hear_ctrl_c() -> None:
+    """Ctrl-C raises KeyboardInterrupt, unless the process was started deaf to it."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class StopRequest:
     """Within it, the first signal only sets ``made``, to finish what is in flight.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +42,15 @@ def _ctrl_c_is_heard() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended; ``out`` is bytes because it may be a picture."""
+    """How a command ended; ``out`` is bytes because it may be a picture.
+
+    ``begun`` is what it said before its work, without which ``err`` is.
+    """
 
     code: int
     out: bytes
     err: str
+    begun: Sequence[str] = ()
 
     @property
     def text(self) -> str:
@@ -55,6 +61,14 @@ class Result:
         assert self.text.count("\n") == 1, "one object on one line"
         return json.loads(self.text)
 
+
+def _result(code: int, out: bytes, err: str) -> Result:
+    lines = err.splitlines(keepends=True)
+    begun = list(takewhile(BEGUN.match, lines))
+    return Result(code, out, "".join(lines[len(begun) :]), [line.rstrip() for line in begun])
+
+
+BEGUN = re.compile(r"(transfer|stylize|texture|dream|rerun|sheet|inspect|reconstruct \w+): ")
 
 Command = Callable[..., Result]
 
@@ -110,7 +124,7 @@ def command(
             main()
         out, err = capsysbinary.readouterr()
         assert isinstance(done.value.code, int | None)
-        return Result(done.value.code or 0, out, err.decode())
+        return _result(done.value.code or 0, out, err.decode())
 
     monkeypatch.setattr(cli_module, "app", program)
     assert folder == Path.cwd()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from styleforge.core.errors import INTERRUPTED
 from tests.cli.conftest import Command
 
 
@@ -77,3 +83,40 @@ def test_a_dry_run_does_not_mind_what_exists(command: Command, kind: str) -> Non
         plan = command(kind, "c.png", "s.png", "-p", "p.yaml", "--dry-run")
         assert "output   c_s_2.png" in plan.text
     assert Path("c_s.png").read_bytes() == b"mine"
+
+
+def test_it_says_at_once_what_it_does_and_then_where_to(command: Command) -> None:
+    done = command("transfer", "c.png", "s.png", "-p", "p.yaml")
+    assert done.begun[0] == "transfer: c.png after s.png, preset p.yaml"
+    assert re.fullmatch(r"transfer: to c_s.png, on cpu \(.*\)", done.begun[1])
+    done = command("stylize", "c.png", "--style", "mosaic", "-o", "-")
+    assert done.begun[0] == "stylize: c.png by mosaic"
+    assert re.fullmatch(r"stylize: to standard output, on cpu \(.*\)", done.begun[1])
+    assert command("transfer", "c.png", "s.png", "-p", "p.yaml", "-q").begun == []
+
+
+TRANSFER = [sys.executable, "-m", "styleforge", "transfer", "c.png", "s.png", "-o", "out.png"]
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_first_line_comes_before_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; "
+        "sys.argv = ['styleforge', 'transfer', 'c.png', 's.png']; "
+        "from styleforge.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.startswith("transfer: c.png after s.png, preset painterly\n")
+    assert done.returncode == 1
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("milliseconds", [100, 200, 400, 700, 1000, 1500])
+def test_ctrl_c_in_the_first_moments_ends_quietly(milliseconds: int) -> None:
+    with subprocess.Popen(TRANSFER, stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(milliseconds / 1000)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED
+    assert said.splitlines()[-1:] == ["Interrupted."]
+    assert "Traceback" not in said
