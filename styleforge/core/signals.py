@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 
@@ -31,11 +31,12 @@ def hear_ctrl_c() -> None:
 class StopRequest:
     """Within it, the first signal only sets ``made``, to finish what is in flight.
 
-    The second raises KeyboardInterrupt.
+    It also calls ``heard``. The second raises KeyboardInterrupt.
     """
 
     def __init__(self) -> None:
         self.made = False
+        self.heard: Callable[[], None] = lambda: None
 
     def __enter__(self) -> StopRequest:
         self._previous = {
@@ -52,3 +53,4 @@ class StopRequest:
         if self.made:
             raise KeyboardInterrupt
         self.made = True
+        self.heard()
