@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,8 @@ import typer
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
-from styleforge.cli.progress import say
+from styleforge.cli.progress import say, suggest
+from styleforge.cli.report import elapsed
 from styleforge.core.errors import UsageError
 from styleforge.core.signals import hear_ctrl_c
 
@@ -32,6 +34,7 @@ def export(
     """
     if output.suffix != ".onnx":
         raise UsageError(f"{output}: the name must end in .onnx")
+    started = time.perf_counter()
     from styleforge.core.files import check_place, write_atomically
     from styleforge.jobs.spelling import with_weight
     from styleforge.networks.models import find_model, load_model
@@ -46,4 +49,5 @@ def export(
         named or loaded.style_names[0]: 1.0
     }
     write_atomically(output, to_onnx(loaded, loaded.mixture(styles)))
-    say(f"Saved {output}")
+    say(f"Saved {output} in {elapsed(started)}")
+    suggest("onnxruntime runs it, wherever there is no torch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +12,8 @@ import typer
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
-from styleforge.cli.progress import say
-from styleforge.cli.report import Manner
+from styleforge.cli.progress import say, suggest
+from styleforge.cli.report import Manner, elapsed
 from styleforge.core.layers import known_layer
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ def inspect(
         print(json.dumps(_report(request, found)))
     if not quiet:
         for path in request.outputs:
-            say(f"Saved {path}")
+            say(f"Saved {path} in {elapsed(manner.started)}")
+        strongest = found.strongest[0].channel
+        suggest(f"styleforge dream {shlex.quote(str(image))} --layer {layer} --channel {strongest}")
 
 
 def _report(request: InspectRequest, found: Inspection) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +12,8 @@ import typer
 from styleforge.cli import options
 from styleforge.cli.help import Command
 from styleforge.cli.options import examples
-from styleforge.cli.progress import say
+from styleforge.cli.progress import say, suggest
+from styleforge.cli.report import elapsed
 
 models = typer.Typer(
     name="models",
@@ -76,6 +79,7 @@ def import_(
     force: options.Force = False,
 ) -> None:
     """Import a network of pytorch/examples' fast_neural_style; its tensors alone are read."""
+    started = time.perf_counter()
     from styleforge.jobs.spelling import named_path, style_name
     from styleforge.networks.importing import import_pytorch_example
     from styleforge.networks.models import check_model_output, save_model
@@ -84,4 +88,5 @@ def import_(
     name = style_name(style) if style else named_path(str(source))[0]
     info, network = import_pytorch_example(source, name)
     save_model(output, info, network)
-    say(f"Saved {output}")
+    say(f"Saved {output} in {elapsed(started)}")
+    suggest(f"styleforge stylize PHOTO --model {shlex.quote(str(output))}")

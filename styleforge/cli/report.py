@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from styleforge.cli.parsing import printable
-from styleforge.cli.progress import say
+from styleforge.cli.progress import say, suggest
 from styleforge.core.errors import INTERRUPTED, UsageError
 from styleforge.core.files import STDOUT, check_is_free
 from styleforge.core.signals import hear_ctrl_c
 
 if TYPE_CHECKING:
     from styleforge.jobs.result import Result
+
+
+_HINT = "styleforge info {0} shows how it was made, styleforge rerun {0} -o FILE repeats it"
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,15 @@ def conclude(
         say(f"{verb} {report['output']} ({size}) in {_seconds(seconds)}")
         if details:
             say(details)
+        if str(report["output"]) != STDOUT:
+            suggest(_HINT.format(shlex.quote(report["output"])))
     if not finished:
         raise typer.Exit(INTERRUPTED)
+
+
+def elapsed(started: float) -> str:
+    """Since a moment of ``time.perf_counter``."""
+    return _seconds(time.perf_counter() - started)
 
 
 def _seconds(seconds: float) -> str:

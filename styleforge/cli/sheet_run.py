@@ -11,7 +11,7 @@ from typing import Any, Self
 import typer
 
 from styleforge.cli.parsing import duration, spelled
-from styleforge.cli.progress import bar, say
+from styleforge.cli.progress import bar, say, suggest
 from styleforge.cli.report import Manner
 from styleforge.core.devices import describe
 from styleforge.core.errors import INTERRUPTED, UsageError, WorkError
@@ -66,6 +66,7 @@ def run(job: SheetJob, manner: Manner, *, cell: int) -> None:
     if not manner.quiet:
         say(f"Saved {job.request.output} ({len(made)} pictures) in {duration(seconds)}")
         say(f"pictures and recipes: {job.page}")
+        suggest("styleforge transfer with the settings of the one that you like, and a larger -s")
     if failed:
         raise WorkError(
             f"{len(failed)} of {len(job.cells)} pictures could not be made: "

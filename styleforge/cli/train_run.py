@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from typing import Any, NoReturn, TextIO
 
@@ -10,7 +11,7 @@ import typer
 from tqdm import tqdm
 
 from styleforge.cli.parsing import duration
-from styleforge.cli.progress import bar, say
+from styleforge.cli.progress import bar, say, suggest
 from styleforge.core.devices import describe
 from styleforge.core.errors import INTERRUPTED
 from styleforge.training import job as training_job
@@ -115,6 +116,7 @@ def _print_summary(outcome: TrainingOutcome) -> None:
         return
     say(f"Saved {outcome.output} after {outcome.steps} steps in {duration(outcome.seconds)}")
     say(f"log, plot and sheet are in {outcome.folder}")
+    suggest(f"styleforge stylize PHOTO --model {shlex.quote(str(outcome.output))}")
 
 
 def _announce(job: TrainingJob, *, file: TextIO) -> None:

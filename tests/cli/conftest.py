@@ -44,13 +44,15 @@ def _ctrl_c_is_heard() -> Iterator[None]:
 class Result:
     """How a command ended; ``out`` is bytes because it may be a picture.
 
-    ``begun`` is what it said before its work, without which ``err`` is.
+    ``begun`` is what it said before its work, ``next`` what may be done after it; ``err`` is
+    without both.
     """
 
     code: int
     out: bytes
     err: str
     begun: Sequence[str] = ()
+    next: str = ""
 
     @property
     def text(self) -> str:
@@ -65,7 +67,9 @@ class Result:
 def _result(code: int, out: bytes, err: str) -> Result:
     lines = err.splitlines(keepends=True)
     begun = list(takewhile(BEGUN.match, lines))
-    return Result(code, out, "".join(lines[len(begun) :]), [line.rstrip() for line in begun])
+    said = lines[len(begun) :]
+    after = said.pop().removeprefix("next: ") if said and said[-1].startswith("next: ") else ""
+    return Result(code, out, "".join(said), [line.rstrip() for line in begun], after.rstrip())
 
 
 BEGUN = re.compile(r"(transfer|stylize|texture|dream|rerun|sheet|inspect|reconstruct \w+): ")

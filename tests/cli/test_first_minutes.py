@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from styleforge.cli import progress
 from styleforge.core.errors import INTERRUPTED
 from tests.cli.conftest import Command
 
@@ -120,3 +121,49 @@ def test_ctrl_c_in_the_first_moments_ends_quietly(milliseconds: int) -> None:
     assert process.returncode == INTERRUPTED
     assert said.splitlines()[-1:] == ["Interrupted."]
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ("stylize", "c.png", "--style", "mosaic", "-o", "my out.png"),
+            "styleforge info 'my out.png' shows how it was made, "
+            "styleforge rerun 'my out.png' -o FILE repeats it",
+        ),
+        (
+            ("sheet", "c.png", "s.png", "-p", "p.yaml", "-o", "out.png"),
+            "styleforge transfer with the settings of the one that you like, and a larger -s",
+        ),
+        (("stylize", "c.png", "--style", "mosaic", "-o", "-"), ""),
+        (("stylize", "c.png", "--style", "mosaic", "-q"), ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_the_last_line_says_what_may_be_done_next(
+    command: Command, arguments: tuple[str, ...], line: str
+) -> None:
+    assert command(*arguments).next == line
+
+
+def test_an_inspection_suggests_a_dream(command: Command) -> None:
+    done = command("inspect", "c.png", "-s", "48")
+    assert re.fullmatch(r"Saved c_conv4_2.png in \d+\.\d s\n", done.err)
+    assert re.fullmatch(r"styleforge dream c.png --layer conv4_2 --channel \d+", done.next)
+
+
+def test_without_a_terminal_there_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now = 0.0
+    with progress.bar(100, quiet=False, unit="picture") as shown:
+        shown._time = lambda: now
+        shown.start_t = shown.last_print_t = now
+        for second in range(1, 26):
+            now = float(second)
+            shown.update()
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "10 of 100 pictures, 00:10, 01:30 left",
+        "20 of 100 pictures, 00:20, 01:20 left",
+    ]
