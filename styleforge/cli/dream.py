@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import examples
 from styleforge.cli.report import Manner
 
@@ -25,7 +25,9 @@ def dream(
             metavar="PICTURE", help="What it starts from.", readable=False, show_default="noise"
         ),
     ] = None,
-    layer: Annotated[str, typer.Option(metavar="LAYER", help="Of VGG-19.")] = "conv5_1",
+    layer: Annotated[
+        str, typer.Option(metavar="LAYER", help="Of VGG-19.", autocompletion=completion.layers)
+    ] = "conv5_1",
     channel: Annotated[
         int | None,
         typer.Option(

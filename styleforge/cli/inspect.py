@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import examples
 from styleforge.cli.progress import say, suggest
 from styleforge.cli.report import Manner, elapsed
@@ -30,7 +30,12 @@ def inspect(
         typer.Argument(metavar="PICTURE", help="What is looked at.", readable=False),
     ],
     layer: Annotated[
-        str, typer.Option(metavar="LAYER", help="Of VGG-19, such as conv4_2, relu4_2 or pool4.")
+        str,
+        typer.Option(
+            metavar="LAYER",
+            help="Of VGG-19, such as conv4_2, relu4_2 or pool4.",
+            autocompletion=completion.layers,
+        ),
     ] = "conv4_2",
     output: Annotated[
         Path | None,

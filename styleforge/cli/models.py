@@ -30,7 +30,8 @@ def list_models(context: typer.Context) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from styleforge.networks.models import known_models, model_folders
+    from styleforge.core.resources import model_folders
+    from styleforge.networks.models import known_models
 
     table = Table("model", "kind", "styles", box=None)
     for path, info in known_models():

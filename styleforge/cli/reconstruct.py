@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.help import Command
 from styleforge.cli.options import examples
 from styleforge.cli.report import Manner
@@ -28,7 +28,13 @@ reconstruct = typer.Typer(
 def content(
     picture: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.", readable=False)],
     layer: Annotated[
-        str, typer.Option(metavar="LAYER", help="One layer.", show_default="a sheet of five")
+        str,
+        typer.Option(
+            metavar="LAYER",
+            help="One layer.",
+            autocompletion=completion.layers,
+            show_default="a sheet of five",
+        ),
     ] = "",
     output: options.OutputFile = None,
     size: options.Longest = 256,
@@ -70,6 +76,7 @@ def style(
         typer.Option(
             metavar="LAYER",
             help="One picture of this layer; repeat it for several.",
+            autocompletion=completion.layers,
             show_default="a sheet of five",
         ),
     ] = None,

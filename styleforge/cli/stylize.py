@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import examples
 from styleforge.cli.parsing import bit_depth, memory_size
 from styleforge.cli.report import Manner
@@ -27,6 +27,7 @@ def stylize(
             "--style",
             metavar="NAME[:W]",
             help="A style that the model carries; mix several.",
+            autocompletion=completion.styles,
             show_default="the model's first, where one is named",
         ),
     ] = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import RUN, SAVED, examples, setting
 from styleforge.core.errors import UsageError
 from styleforge.core.signals import hear_ctrl_c
@@ -53,6 +53,7 @@ def train(
             "--preset",
             metavar="NAME",
             help="A training's preset, or a .yaml file.",
+            autocompletion=completion.training_presets,
             rich_help_panel=options.SETTINGS,
         ),
     ] = "johnson",

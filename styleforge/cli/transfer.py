@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import SAVED, examples, setting
 from styleforge.cli.parsing import bit_depth, memory_size
 from styleforge.cli.report import Manner
@@ -59,15 +59,28 @@ def transfer(
             "--statistic",
             metavar="NAME",
             help="What is matched: gram, mean-std, covariance or sliced-wasserstein.",
+            autocompletion=completion.statistics,
         ),
     ] = None,
     content_layer: Annotated[
         list[str] | None,
-        setting("--content-layer", metavar="NAME[=W]", env=False, help="Instead of the preset's."),
+        setting(
+            "--content-layer",
+            metavar="NAME[=W]",
+            env=False,
+            help="Instead of the preset's.",
+            autocompletion=completion.layers,
+        ),
     ] = None,
     style_layer: Annotated[
         list[str] | None,
-        setting("--style-layer", metavar="NAME[=W]", env=False, help="Instead of the preset's."),
+        setting(
+            "--style-layer",
+            metavar="NAME[=W]",
+            env=False,
+            help="Instead of the preset's.",
+            autocompletion=completion.layers,
+        ),
     ] = None,
     optimizer: Annotated[
         str | None, setting("--optimizer", metavar="NAME", help="lbfgs or adam.")

@@ -112,7 +112,8 @@ def weights() -> Findings:
 
 def models() -> Findings:
     """The trained networks that are found by name, with their styles."""
-    from styleforge.networks.models import known_models, model_folders
+    from styleforge.core.resources import model_folders
+    from styleforge.networks.models import known_models
 
     found = {path.stem: [style.name for style in info.styles] for path, info in known_models()}
     return {"found": found, "folder": str(model_folders()[0])}

@@ -16,7 +16,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from platformdirs import user_data_path
 from pydantic import Field, TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 
 from styleforge.core.errors import ModelError, UsageError
 from styleforge.core.files import check_place, file_sha256, write_atomically
-from styleforge.core.resources import resource
+from styleforge.core.resources import model_folders
 from styleforge.core.settings import Section, suggestion
 from styleforge.images.geometry import fit_size, resize
 from styleforge.images.load import Picture
@@ -162,11 +161,6 @@ def load_model(path: Path) -> Model:
     return Model(info, network, path, file_sha256(path))
 
 
-def model_folders() -> list[Path]:
-    """Where models are looked for by name: the user's folder, then those that ship."""
-    return [user_data_path("styleforge") / "models", resource("models")]
-
-
 def known_models() -> Iterator[tuple[Path, ModelInfo]]:
     """The models in these folders, without those that cannot be read."""
     for folder in model_folders():
@@ -211,7 +205,7 @@ def find_style(name: str) -> Path:
 
 def default_model() -> Path:
     """The model that ships. Raises :class:`ModelError` where there is none."""
-    for path in sorted(resource("models").glob(f"*{SUFFIX}")):
+    for path in sorted(model_folders()[-1].glob(f"*{SUFFIX}")):
         return path
     raise ModelError("no model ships with this installation; name one with `model`")
 

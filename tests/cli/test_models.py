@@ -60,7 +60,7 @@ def model_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where models are looked for by name; those that ship are looked for in shipped/models."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
     monkeypatch.setattr(
-        "styleforge.networks.models.resource", lambda name: folder / "shipped" / name
+        "styleforge.core.resources.resource", lambda name: folder / "shipped" / name
     )
     return folder / "data" / "styleforge" / "models"
 

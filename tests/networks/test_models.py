@@ -15,11 +15,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from styleforge.core import resources
 from styleforge.core.errors import ModelError, UsageError
 from styleforge.core.files import file_sha256
 from styleforge.images.geometry import resize
 from styleforge.images.load import load_image
-from styleforge.networks import models as models_module
 from styleforge.networks.models import (
     FORMAT,
     Model,
@@ -338,7 +338,7 @@ def test_where_a_model_cannot_be_written(name: str, message: str, tmp_path: Path
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's folder of models, empty; those that ship are in the folder ``shipped``."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setattr(models_module, "resource", lambda _: tmp_path / "shipped")
+    monkeypatch.setattr(resources, "resource", lambda _: tmp_path / "shipped")
     folder = tmp_path / "data" / "styleforge" / "models"
     folder.mkdir(parents=True)
     (tmp_path / "shipped").mkdir()
