@@ -8,11 +8,17 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from styleforge.cli.config import defaults
+
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".heic", ".avif", ".bmp", ".gif"}
 
 
 class Commands(TyperGroup):
     """Where a picture is named in a command's place, the command is ``transfer``."""
+
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        """With one's own defaults."""
+        return super().make_context(*arguments, default_map=defaults(self.commands), **named)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in self.commands and _is_picture(args[0]):

@@ -20,7 +20,7 @@ class _Lines(tqdm):  # type: ignore[type-arg]
 
     _told = 0.0
 
-    def display(self, msg: str | None = None, *_: object) -> None:
+    def display(self, msg: str | None = None, *_: object, **__: object) -> None:
         if msg is None and self._told + _EVERY <= self.format_dict["elapsed"] and self.n:
             self._told = self.format_dict["elapsed"]
             self.fp.write(f"{str(self).strip()}\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from platformdirs import user_data_path
+from platformdirs import user_config_path, user_data_path
 
 
 def resource(name: str) -> Path:
@@ -17,3 +17,8 @@ def resource(name: str) -> Path:
 def model_folders() -> list[Path]:
     """Where models are looked for by name: the user's folder, then those that ship."""
     return [user_data_path("styleforge") / "models", resource("models")]
+
+
+def config_file() -> Path:
+    """Where one's own defaults are, if there are any."""
+    return user_config_path("styleforge") / "config.yaml"

@@ -78,11 +78,12 @@ Command = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [*os.environ]:
         if name.startswith("STYLEFORGE_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("styleforge.core.resources.user_config_path", tmp_path.joinpath)
 
 
 @pytest.fixture(scope="session")

@@ -96,7 +96,13 @@ def test_it_says_at_once_what_it_does_and_then_where_to(command: Command) -> Non
     assert command("transfer", "c.png", "s.png", "-p", "p.yaml", "-q").begun == []
 
 
-TRANSFER = [sys.executable, "-m", "styleforge", "transfer", "c.png", "s.png", "-o", "out.png"]
+TRANSFER = """
+import sys
+print("started", flush=True)
+sys.argv = ["styleforge", "transfer", "c.png", "s.png", "-o", "out.png"]
+from styleforge.__main__ import main
+main()
+"""
 
 
 @pytest.mark.usefixtures("folder")
@@ -114,7 +120,11 @@ def test_the_first_line_comes_before_torch() -> None:
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("milliseconds", [100, 200, 400, 700, 1000, 1500])
 def test_ctrl_c_in_the_first_moments_ends_quietly(milliseconds: int) -> None:
-    with subprocess.Popen(TRANSFER, stderr=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", TRANSFER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
         time.sleep(milliseconds / 1000)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
