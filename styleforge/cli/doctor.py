@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
+from styleforge.cli.parsing import in_words
 from styleforge.core.errors import WeightsError
 
 
@@ -18,16 +18,13 @@ def doctor(
 
     Takes about ten seconds. Whatever is missing is named; exits with 4 where it is the weights.
     """
-    import yaml
-
     from styleforge.jobs.doctor import examine
 
     report = {}
     for name, findings in examine():
         report[name] = findings
         if not as_json:
-            print(yaml.safe_dump({name: findings}, sort_keys=False, allow_unicode=True), end="")
-            sys.stdout.flush()
+            print(f"{name.replace('_', ' '):16} {in_words(findings)}", flush=True)
     if as_json:
         print(json.dumps(report))
     if "error" in report["weights"]:
