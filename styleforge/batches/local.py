@@ -46,7 +46,7 @@ def run_local(
     """Carry out all tasks; yields outcomes as they come.
 
     ``painters`` are of one device each, which ``split.workers`` share. Where ``is_stopped``, what
-    is in flight is finished and nothing new begun.
+    is being painted is finished and nothing new begun.
     """
     outcomes: queue.Queue[Outcome | BaseException | None] = queue.Queue()
     tasks = iter(enumerate(batch.tasks))
@@ -57,11 +57,13 @@ def run_local(
         with lock:
             return None if abandoned.is_set() or is_stopped() else next(tasks, None)
 
-    def work(own: Painters, turn: threading.Semaphore) -> None:
+    def work(own: Painters, turn: _Turn) -> None:
         torch.set_num_threads(split.threads)
         try:
             while (taken := take()) is not None:
                 outcomes.put(_perform(batch, *taken, own, turn))
+        except _Stopped:
+            pass
         except BaseException as error:  # the main thread shows it
             outcomes.put(error)
         finally:
@@ -69,7 +71,7 @@ def run_local(
 
     threads = []
     for own in painters:
-        turn = threading.Semaphore(split.workers)
+        turn = _Turn(split.workers, is_stopped)
         for _ in range(1 if batch.sequence else split.workers + _READERS):
             threads.append(threading.Thread(target=work, args=(own, turn), daemon=True))
     own_threads = torch.get_num_threads()
@@ -115,9 +117,28 @@ def first_paintable(tasks: Sequence[Task], painter: Painter) -> Picture | None:
     return None
 
 
-def _perform(
-    batch: Batch, index: int, task: Task, painters: Painters, turn: threading.Semaphore
-) -> Outcome:
+class _Stopped(BaseException):
+    """A task is given up before it is painted; no error of the task's."""
+
+
+class _Turn:
+    """To paint beside so many others; raises :class:`_Stopped` where it is too late."""
+
+    def __init__(self, workers: int, is_stopped: Callable[[], bool]) -> None:
+        self._places = threading.Semaphore(workers)
+        self._is_stopped = is_stopped
+
+    def __enter__(self) -> None:
+        self._places.acquire()
+        if self._is_stopped():
+            self._places.release()
+            raise _Stopped
+
+    def __exit__(self, *_: object) -> None:
+        self._places.release()
+
+
+def _perform(batch: Batch, index: int, task: Task, painters: Painters, turn: _Turn) -> Outcome:
     try:
         painter = painters.of(task)
     except Exception as error:

@@ -16,7 +16,7 @@ from styleforge.cli.calibrate import calibrate
 from styleforge.cli.doctor import doctor
 from styleforge.cli.dream import dream
 from styleforge.cli.export import export
-from styleforge.cli.help import Command
+from styleforge.cli.help import Command, Commands
 from styleforge.cli.info import info
 from styleforge.cli.inspect import inspect
 from styleforge.cli.models import models
@@ -43,7 +43,7 @@ from styleforge.core.errors import (
 _HELP = """Repaint a photo in the style of a painting.
 
 \b
-styleforge transfer photo.jpg painting.jpg
+styleforge photo.jpg painting.jpg
 styleforge transfer photo.jpg painting.jpg -p preview
 styleforge transfer photo.jpg a.jpg:0.7 b.jpg:0.3 -s 1024 -o out.png
 """
@@ -53,6 +53,7 @@ PAINT, TRAIN, LOOK = "Make pictures", "Trained networks", "Look inside"
 
 app = typer.Typer(
     name="styleforge",
+    cls=Commands,
     help=_HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

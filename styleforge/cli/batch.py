@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import RUN, SAVED, examples
 from styleforge.cli.parsing import bit_depth, memory_size
+from styleforge.core.signals import hear_ctrl_c
 
 
 @examples(
@@ -33,6 +34,7 @@ def batch(
             "--style",
             metavar="STYLE",
             help="A painting or a trained style; several: every photo in each. a.jpg:0.7+b.jpg:0.3",
+            autocompletion=completion.styles,
         ),
     ] = None,
     model: options.ModelName = None,
@@ -54,6 +56,7 @@ def batch(
             "--preset",
             metavar="NAME",
             help="For paintings.",
+            autocompletion=completion.presets,
             show_default="painterly",
             rich_help_panel=options.SETTINGS,
         ),
@@ -169,5 +172,7 @@ def batch(
         print_plan(request, as_json=as_json)
         return
     from styleforge.cli.batch_run import run
+
+    hear_ctrl_c()
 
     run(request, quiet=quiet, verbose=verbose, as_json=as_json)

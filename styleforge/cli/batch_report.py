@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from styleforge.batches.plan import Batch
 from styleforge.batches.work import Outcome
-from styleforge.cli.parsing import spelled
+from styleforge.cli.parsing import duration, spelled
 from styleforge.cli.progress import bar, print_json, say
 
 
 class Report:
     """Follows the outcomes: bar, lines and summary."""
 
-    def __init__(self, batch: Batch, *, quiet: bool, verbose: bool, as_json: bool) -> None:
+    def __init__(
+        self, batch: Batch, folder: Path, *, quiet: bool, verbose: bool, as_json: bool
+    ) -> None:
         self.failures: list[Outcome] = []
+        self.workers = 0
+        """Pictures side by side, where that is known."""
+        self._started = time.perf_counter()
+        self._folder = folder
         self._styles = batch.styles
         self._counts: Counter[str] = Counter()
         self._total = len(batch.tasks)
@@ -42,6 +50,12 @@ class Report:
         if self._verbose and not self._quiet:
             say(_in_words(outcome))
 
+    def tell_stop(self) -> None:
+        """The first Ctrl-C was heard."""
+        if not self._quiet:
+            painted = min(self.workers, self._total - sum(self._counts.values()))
+            say(f"finishing {painted or 'what is begun'}; again to stop now")
+
     def finish(self, *, interrupted: bool) -> None:
         """The summary, with what failed and why."""
         for reason in dict.fromkeys(map(_named_reason, self.failures)):  # once for all styles
@@ -52,7 +66,9 @@ class Report:
         left = self._total - sum(counts.values())
         parts = [f"{counts['done']} done", f"{counts['failed']} failed"]
         parts += [f"{counts['skipped']} skipped"] + ([f"{left} left"] if left else [])
-        say(", ".join(parts) + (", interrupted" if interrupted else ""))
+        parts += ["interrupted"] if interrupted else []
+        took = duration(time.perf_counter() - self._started)
+        say(f"{', '.join(parts)}; {took}, in {self._folder}")
 
     def _line(self, outcome: Outcome) -> dict[str, Any]:
         task = outcome.task

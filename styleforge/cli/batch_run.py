@@ -26,7 +26,8 @@ def run(request: BatchRequest, *, quiet: bool, verbose: bool, as_json: bool) -> 
     with StopRequest() as stop:
         job = BatchJob.prepare(request)
         make_folder(request.output)
-        report = Report(job.batch, quiet=quiet, verbose=verbose, as_json=as_json)
+        report = Report(job.batch, request.output, quiet=quiet, verbose=verbose, as_json=as_json)
+        stop.heard = report.tell_stop
         stopped = _Stopped(stop, report, fail_fast=request.fail_fast)
         try:
             engines[request.engine](job, report, stopped)
@@ -56,7 +57,9 @@ class _Stopped:
 
 
 def _locally(job: BatchJob, report: Report, stopped: Callable[[], bool]) -> None:
-    report.follow(job.run(is_stopped=stopped), len(job.batch.tasks))
+    split = job.split()
+    report.workers = split.workers * len(job.devices)
+    report.follow(job.run(split, is_stopped=stopped), len(job.batch.tasks))
 
 
 def _with_torchrun(job: BatchJob, report: Report, stopped: Callable[[], bool]) -> None:

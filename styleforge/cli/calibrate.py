@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -10,6 +11,8 @@ import typer
 from styleforge.cli import options
 from styleforge.cli.options import examples
 from styleforge.cli.progress import say
+from styleforge.cli.report import elapsed
+from styleforge.core.signals import hear_ctrl_c
 
 _LARGEST = 2**20
 """Bytes; it is less."""
@@ -33,6 +36,7 @@ def calibrate(
     This is how the data file that ships was made. Other weights than the original are measured
     by themselves on first use.
     """
+    started = time.perf_counter()
     from safetensors.torch import save
 
     from styleforge.core.errors import StyleforgeError, UsageError
@@ -43,6 +47,8 @@ def calibrate(
     from styleforge.vgg.convolution import Padding
     from styleforge.vgg.network import Pooling
     from styleforge.vgg.weights import load_weights
+
+    hear_ctrl_c()
 
     if not photographs.is_dir():
         raise UsageError(f"no such folder: {photographs}")
@@ -66,3 +72,4 @@ def calibrate(
             for name, mean in means.items():
                 tensors[normalization.key_of(loaded.sha256, pooling, padding, name)] = mean
     write_atomically(output, save(tensors))
+    say(f"Saved {output} in {elapsed(started)}")

@@ -8,6 +8,7 @@ import typer
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
+from styleforge.cli.parsing import in_words
 from styleforge.cli.progress import print_json, print_lines, say
 from styleforge.core.errors import WeightsError
 
@@ -20,17 +21,13 @@ def doctor(
 
     Takes about ten seconds. Whatever is missing is named; exits with 4 where it is the weights.
     """
-    import yaml
-
     from styleforge.jobs.doctor import examine
 
     report = {}
     for name, findings in examine():
         report[name] = findings
         if not as_json:
-            print_lines(
-                *yaml.safe_dump({name: findings}, sort_keys=False, allow_unicode=True).splitlines()
-            )
+            print_lines(f"{name.replace('_', ' '):16} {in_words(findings)}")
             sys.stdout.flush()
     if as_json:
         print_json(report)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import examples
 from styleforge.cli.report import Manner
 
@@ -25,7 +25,9 @@ def dream(
             metavar="PICTURE", help="What it starts from.", readable=False, show_default="noise"
         ),
     ] = None,
-    layer: Annotated[str, typer.Option(metavar="LAYER", help="Of VGG-19.")] = "conv5_1",
+    layer: Annotated[
+        str, typer.Option(metavar="LAYER", help="Of VGG-19.", autocompletion=completion.layers)
+    ] = "conv5_1",
     channel: Annotated[
         int | None,
         typer.Option(
@@ -62,11 +64,14 @@ def dream(
     as_json: options.AsJson = False,
 ) -> None:
     """Change a picture, or noise, so that a part of the network responds more to it."""
-    manner = Manner(quiet, as_json, time.perf_counter())
-    manner.check(output)
+    manner = Manner("dream", quiet, as_json, time.perf_counter())
+    manner.check(output, force=force)
+    manner.begin(f"{layer} from {image or 'noise'}")
     from styleforge.cli.synthesis_run import run
     from styleforge.images.geometry import parse_size
     from styleforge.jobs.dream import DreamRequest, parse_place, prepare
+
+    manner.loaded()
 
     request = DreamRequest(
         image=image,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,10 @@ import typer
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
-from styleforge.cli.progress import say
+from styleforge.cli.progress import say, suggest
+from styleforge.cli.report import elapsed
 from styleforge.core.errors import UsageError
+from styleforge.core.signals import hear_ctrl_c
 
 
 @examples("export cafe-terrace -o cafe.onnx", "export mine.safetensors -o mine.onnx")
@@ -31,11 +34,14 @@ def export(
     """
     if output.suffix != ".onnx":
         raise UsageError(f"{output}: the name must end in .onnx")
+    started = time.perf_counter()
     from styleforge.core.files import check_place, write_atomically
     from styleforge.jobs.spelling import with_weight
     from styleforge.networks.model_file import load_model
     from styleforge.networks.onnx import to_onnx
     from styleforge.networks.registry import find_model
+
+    hear_ctrl_c()
 
     path, named = find_model(model)
     loaded = load_model(path)
@@ -44,4 +50,5 @@ def export(
         named or loaded.style_names[0]: 1.0
     }
     write_atomically(output, to_onnx(loaded, loaded.mixture(styles)))
-    say(f"Saved {output}")
+    say(f"Saved {output} in {elapsed(started)}")
+    suggest("onnxruntime runs it, wherever there is no torch")

@@ -1,10 +1,29 @@
-"""How commands look in their help."""
+"""How commands are found, and how they look in their help."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
-from typer.core import TyperArgument, TyperCommand, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+
+from styleforge.cli.config import defaults
+
+_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".heic", ".avif", ".bmp", ".gif"}
+
+
+class Commands(TyperGroup):
+    """Where a picture is named in a command's place, the command is ``transfer``."""
+
+    def make_context(self, *arguments: Any, **named: Any) -> Any:
+        """With one's own defaults."""
+        return super().make_context(*arguments, default_map=defaults(self.commands), **named)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in self.commands and _is_picture(args[0]):
+            args = ["transfer", *args]
+        return super().resolve_command(ctx, args)
 
 
 class Command(TyperCommand):
@@ -17,6 +36,11 @@ class Command(TyperCommand):
                 parameter.metavar = ""
             if isinstance(parameter, TyperArgument):
                 parameter.__dict__["display_type_rich"] = _nothing
+
+
+def _is_picture(name: str) -> bool:
+    """By its name, or because it is there."""
+    return Path(name).suffix.lower() in _PICTURES or os.path.exists(name)  # noqa: PTH110 (long)
 
 
 def _nothing(*_: object, **__: object) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import examples
-from styleforge.cli.progress import print_json, say
+from styleforge.cli.progress import print_json, say, suggest
+from styleforge.cli.report import Manner, elapsed
 from styleforge.core.layers import known_layer
 
 if TYPE_CHECKING:
@@ -26,7 +29,12 @@ def inspect(
         typer.Argument(metavar="PICTURE", help="What is looked at.", readable=False),
     ],
     layer: Annotated[
-        str, typer.Option(metavar="LAYER", help="Of VGG-19, such as conv4_2, relu4_2 or pool4.")
+        str,
+        typer.Option(
+            metavar="LAYER",
+            help="Of VGG-19, such as conv4_2, relu4_2 or pool4.",
+            autocompletion=completion.layers,
+        ),
     ] = "conv4_2",
     output: Annotated[
         Path | None,
@@ -54,13 +62,19 @@ def inspect(
     A mean of 1 is what the channel has over photographs.
     """
     known_layer(layer)
+    manner = Manner("inspect", quiet, as_json, time.perf_counter())
+    manner.check(output, force=force)
+    manner.begin(f"{layer} of {image}")
     from styleforge.jobs.inspect import InspectRequest
     from styleforge.jobs.inspect import inspect as look
+    from styleforge.jobs.naming import free_path
+
+    manner.loaded()
 
     request = InspectRequest(
         image=image,
         layer=layer,
-        output=output or Path(f"{image.stem}_{layer}.png"),
+        output=output or free_path(Path(f"{image.stem}_{layer}.png"), force=force),
         count=count,
         gram=gram,
         size=size,
@@ -72,7 +86,9 @@ def inspect(
         print_json(_report(request, found))
     if not quiet:
         for path in request.outputs:
-            say(f"Saved {path}")
+            say(f"Saved {path} in {elapsed(manner.started)}")
+        strongest = found.strongest[0].channel
+        suggest(f"styleforge dream {shlex.quote(str(image))} --layer {layer} --channel {strongest}")
 
 
 def _report(request: InspectRequest, found: Inspection) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +12,8 @@ import typer
 from styleforge.cli import options
 from styleforge.cli.help import Command
 from styleforge.cli.options import examples
-from styleforge.cli.progress import print_json, print_lines, say
+from styleforge.cli.progress import print_json, print_lines, say, suggest
+from styleforge.cli.report import elapsed
 from styleforge.core.text import printable
 
 models = typer.Typer(
@@ -28,7 +31,8 @@ def list_models(context: typer.Context) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from styleforge.networks.registry import known_models, model_folders
+    from styleforge.core.resources import model_folders
+    from styleforge.networks.registry import known_models
 
     table = Table("model", "kind", "styles", box=None)
     for path, info in known_models():
@@ -80,6 +84,7 @@ def import_(
     force: options.Force = False,
 ) -> None:
     """Import a network of pytorch/examples' fast_neural_style; its tensors alone are read."""
+    started = time.perf_counter()
     from styleforge.jobs.spelling import named_path, style_name
     from styleforge.networks.importing import import_pytorch_example
     from styleforge.networks.model_file import check_model_output, save_model
@@ -89,4 +94,5 @@ def import_(
     name = style_name(style) if style else named_path(str(source))[0]
     info, network = import_pytorch_example(source, name)
     save_model(output, info, network)
-    say(f"Saved {output}")
+    say(f"Saved {output} in {elapsed(started)}")
+    suggest(f"styleforge stylize PHOTO --model {shlex.quote(str(output))}")

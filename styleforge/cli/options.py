@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
+from styleforge.cli import completion
 from styleforge.core.errors import UsageError
 
 AnyCommand = TypeVar("AnyCommand", bound=Callable[..., None])
@@ -30,7 +31,9 @@ def examples(*lines: str) -> Callable[[AnyCommand], AnyCommand]:
     return extended
 
 
-def setting(*flags: str, help: str, metavar: str | None = None, env: bool = True) -> Any:
+def setting(
+    *flags: str, help: str, metavar: str | None = None, env: bool = True, **more: Any
+) -> Any:
     """An option that overrides the environment, which overrides the preset."""
     name = flags[-1].removeprefix("--").replace("-", "_").upper()
     return typer.Option(
@@ -41,6 +44,7 @@ def setting(*flags: str, help: str, metavar: str | None = None, env: bool = True
         show_default=False,
         show_envvar=False,
         rich_help_panel=SETTINGS,
+        **more,
     )
 
 
@@ -98,6 +102,7 @@ PresetName = Annotated[
         show_envvar=False,
         metavar="NAME",
         help="A preset (styleforge presets lists them), or a .yaml file.",
+        autocompletion=completion.presets,
         rich_help_panel=SETTINGS,
     ),
 ]
@@ -175,6 +180,7 @@ Device = Annotated[
         show_envvar=False,
         metavar="NAME",
         help="auto, cpu, cuda, cuda:N or mps.",
+        autocompletion=completion.devices,
     ),
 ]
 Precision = Annotated[
@@ -253,6 +259,7 @@ ModelName = Annotated[
         "--model",
         metavar="MODEL",
         help="A file, or the name of a model or of a style.",
+        autocompletion=completion.models,
         show_default="the one that carries the style, or ships",
     ),
 ]

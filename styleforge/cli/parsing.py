@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from styleforge.core.errors import UsageError
@@ -40,3 +41,19 @@ def duration(seconds: float) -> str:
 def spelled(message: str) -> str:
     """A message of the library's, whose `names` of settings become options: --names."""
     return re.sub(r"`([a-z_]+)`", lambda match: "--" + match[1].replace("_", "-"), message)
+
+
+def in_words(value: object, *, inside: bool = False) -> str:
+    """What is found out, on one line: ``torch 2.9, sizes 512 and 1024``."""
+    if isinstance(value, Mapping):
+        parts = (
+            f"{str(key).replace('_', ' ')} {in_words(one, inside=True)}"
+            for key, one in value.items()
+        )
+        return f"({', '.join(parts)})" if inside else ", ".join(parts) or "none"
+    if isinstance(value, list | tuple):
+        return " and ".join(map(in_words, value)) or "none"
+    if isinstance(value, float):
+        return f"{value:g}"
+    words = {None: "none", True: "yes", False: "no"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.help import Command
 from styleforge.cli.options import examples
 from styleforge.cli.report import Manner
@@ -28,7 +28,13 @@ reconstruct = typer.Typer(
 def content(
     picture: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.", readable=False)],
     layer: Annotated[
-        str, typer.Option(metavar="LAYER", help="One layer.", show_default="a sheet of five")
+        str,
+        typer.Option(
+            metavar="LAYER",
+            help="One layer.",
+            autocompletion=completion.layers,
+            show_default="a sheet of five",
+        ),
     ] = "",
     output: options.OutputFile = None,
     size: options.Longest = 256,
@@ -41,10 +47,13 @@ def content(
     as_json: options.AsJson = False,
 ) -> None:
     """Find images with the photo's features (Gatys et al. 2016, figure 1), from white noise."""
-    manner = Manner(quiet, as_json, time.perf_counter())
-    manner.check(output)
+    manner = Manner("reconstruct content", quiet, as_json, time.perf_counter())
+    manner.check(output, force=force)
+    manner.begin(str(picture))
     from styleforge.cli.synthesis_run import run
     from styleforge.jobs.reconstruct import ReconstructRequest, prepare
+
+    manner.loaded()
 
     layers = [layer] if layer else []
     request = ReconstructRequest(
@@ -68,6 +77,7 @@ def style(
         typer.Option(
             metavar="LAYER",
             help="One picture of this layer; repeat it for several.",
+            autocompletion=completion.layers,
             show_default="a sheet of five",
         ),
     ] = None,
@@ -82,10 +92,13 @@ def style(
     as_json: options.AsJson = False,
 ) -> None:
     """Find images with the painting's Gram matrices (Gatys et al. 2016, figure 1), from noise."""
-    manner = Manner(quiet, as_json, time.perf_counter())
-    manner.check(output)
+    manner = Manner("reconstruct style", quiet, as_json, time.perf_counter())
+    manner.check(output, force=force)
+    manner.begin(str(picture))
     from styleforge.cli.synthesis_run import run
     from styleforge.jobs.reconstruct import ReconstructRequest, prepare
+
+    manner.loaded()
 
     request = ReconstructRequest(
         "style", picture, layer or [], size, steps, seed, output, device, force

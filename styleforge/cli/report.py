@@ -2,37 +2,61 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from styleforge.cli.progress import print_json, say
+from styleforge.cli.progress import print_json, say, suggest
 from styleforge.core.errors import INTERRUPTED, UsageError, WorkError
-from styleforge.core.files import STDOUT
-from styleforge.core.signals import StopRequest
+from styleforge.core.files import STDOUT, check_is_free
+from styleforge.core.signals import StopRequest, hear_ctrl_c
 
 if TYPE_CHECKING:
     from styleforge.jobs.result import Result
+
+
+_HINT = "styleforge info {0} shows how it was made, styleforge rerun {0} -o FILE repeats it"
 
 
 @dataclass(frozen=True)
 class Manner:
     """How much a command says, and since when it has been running (``time.perf_counter``)."""
 
+    command: str
     quiet: bool
     as_json: bool
     started: float
     verbose: bool = False
 
-    def check(self, output: str | Path | None) -> None:
-        """Raise :class:`UsageError` where two things want standard output."""
+    def check(self, output: str | Path | None, *, force: bool) -> None:
+        """Raise :class:`UsageError` where a file is in the output's place.
+
+        And where two things want standard output.
+        """
         if self.as_json and str(output) == STDOUT:
             raise UsageError("--json and -o - both want standard output; name an output file")
         if str(output) == STDOUT and getattr(sys.stdout, "error", None):
             raise UsageError("standard output is closed; name an output file")
+        if output and str(output) != STDOUT:
+            check_is_free(Path(output), force=force)
+
+    def begin(self, line: str) -> None:
+        """Say what will be done, before anything is loaded."""
+        if not self.quiet:
+            say(f"{self.command}: {line}")
+
+    def loaded(self) -> None:
+        """From now on Ctrl-C keeps what there is."""
+        hear_ctrl_c()
+
+    def place(self, output: Path | None, device: str) -> None:
+        """Say where the picture goes and what makes it, before the long work."""
+        self.begin(f"to {output or 'standard output'}, on {device}")
 
 
 def deliver(result: Result, output: Path | None) -> None:
@@ -77,8 +101,15 @@ def conclude(
         say(f"{verb} {report['output']} ({size}) in {_seconds(seconds)}")
         if details:
             say(details)
+        if str(report["output"]) != STDOUT:
+            suggest(_HINT.format(shlex.quote(report["output"])))
     if not finished:
         raise typer.Exit(INTERRUPTED)
+
+
+def elapsed(started: float) -> str:
+    """Since a moment of ``time.perf_counter``."""
+    return _seconds(time.perf_counter() - started)
 
 
 def _seconds(seconds: float) -> str:

@@ -77,12 +77,14 @@ def rerun(
 
     On a CPU with the same versions and number of threads, the new file's pixels are the same.
     """
-    manner = Manner(quiet, as_json, time.perf_counter())
-    manner.check(output)
+    manner = Manner("rerun", quiet, as_json, time.perf_counter())
+    manner.check(output, force=force)
     if list_inputs:
         output = None
     elif output is None:
         raise UsageError("say where the new picture goes with `output`")
+    else:
+        manner.begin(f"{picture} once more")
     from styleforge.cli import stylize_run, synthesis_run, transfer_run
     from styleforge.jobs import rerun as jobs
     from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe, load_recipe
@@ -93,6 +95,7 @@ def rerun(
         named = [*jobs.inputs_of(recipe), *([("weights", weights)] if weights else [])]
         _print_inputs(named, as_json=as_json)
         return
+    manner.loaded()
     again = jobs.Again(
         picture=picture,
         output=output,

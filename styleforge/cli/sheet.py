@@ -83,13 +83,17 @@ def sheet(
     The pictures, with their recipes, and index.html go to a folder named as the sheet. Those
     that are there are not made again, so an interrupted sheet goes on where it stopped.
     """
-    manner = Manner(quiet, as_json, time.perf_counter())
-    from styleforge.cli.sheet_run import print_plan, run
-    from styleforge.jobs.sheet import SheetJob, SheetRequest
-
+    manner = Manner("sheet", quiet, as_json, time.perf_counter())
     named = [*(paintings or ()), *(style or ())]
     if not named:
         raise UsageError("name a painting, too: styleforge sheet PHOTO PAINTING -o SHEET")
+    manner.check(output, force=force or dry_run)
+    manner.begin(f"{photo} after {' and '.join(map(str, named))}")
+    from styleforge.cli.sheet_run import print_plan, run
+    from styleforge.jobs.sheet import SheetJob, SheetRequest
+
+    manner.loaded()
+
     fixed = {"size": size, "optimizer.steps": steps}
     request = SheetRequest(
         photo=photo,
@@ -106,7 +110,7 @@ def sheet(
         cell=cell,
         force=force,
     )
-    job = SheetJob.prepare(request)
+    job = SheetJob.prepare(request, planning=dry_run)
     if dry_run:
         print_plan(job, as_json=as_json)
         return

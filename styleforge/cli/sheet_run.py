@@ -10,7 +10,7 @@ from typing import Any, Self
 import typer
 
 from styleforge.cli.parsing import duration, spelled
-from styleforge.cli.progress import bar, print_json, print_lines, say
+from styleforge.cli.progress import bar, print_json, print_lines, say, suggest
 from styleforge.cli.report import Manner
 from styleforge.core.devices import describe
 from styleforge.core.errors import INTERRUPTED, WorkError, reason_of
@@ -66,6 +66,7 @@ def run(job: SheetJob, manner: Manner) -> None:
     if not manner.quiet:
         say(f"Saved {job.request.output} ({len(made)} pictures) in {duration(seconds)}")
         say(f"pictures and recipes: {job.page}")
+        suggest("styleforge transfer with the settings of the one that you like, and a larger -s")
     if failed:
         say(
             f"Error: {len(failed)} of {len(job.cells)} pictures could not be made: "

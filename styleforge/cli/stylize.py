@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import examples
 from styleforge.cli.parsing import bit_depth, memory_size
 from styleforge.cli.report import Manner
+from styleforge.core.errors import UsageError
 
 
 @examples(
@@ -26,7 +27,8 @@ def stylize(
             "--style",
             metavar="NAME[:W]",
             help="A style that the model carries; mix several.",
-            show_default="the model's first",
+            autocompletion=completion.styles,
+            show_default="the model's first, where one is named",
         ),
     ] = None,
     model: options.ModelName = None,
@@ -48,14 +50,20 @@ def stylize(
     as_json: options.AsJson = False,
 ) -> None:
     """Repaint a photo by a trained network, in one pass."""
-    manner = Manner(quiet, as_json, time.perf_counter())
-    manner.check(output)
+    manner = Manner("stylize", quiet, as_json, time.perf_counter())
+    manner.check(output, force=force)
+    manner.begin(f"{photo} by {' and '.join(style or [model or 'no style'])}")
     from styleforge.cli.stylize_run import run
     from styleforge.jobs.look import Look
+    from styleforge.jobs.mistakes import known_styles
     from styleforge.jobs.result import Kept
     from styleforge.jobs.spelling import with_weight
     from styleforge.jobs.stylize import StylizeJob, StylizeRequest
 
+    manner.loaded()
+
+    if not (style or model) and (known := known_styles()):
+        raise UsageError(f"name a style, as in --style {known[0]}; there are {', '.join(known)}")
     request = StylizeRequest(
         photo=photo,
         styles=dict(with_weight(name) for name in style or []),

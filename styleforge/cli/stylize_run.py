@@ -13,6 +13,7 @@ from styleforge.jobs.stylize import StylizeJob
 
 def run(job: StylizeJob, manner: Manner) -> None:
     """Carry a job out to its file and say so."""
+    manner.place(job.output, describe(job.device))
     deliver(job.result(), job.output)
     seconds = time.perf_counter() - manner.started
     details = f"model {job.painter.model.name}, style {_styles(job)}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from styleforge.cli.progress import bar
 from styleforge.cli.report import Manner, conclude, deliver
+from styleforge.core.devices import describe
 from styleforge.core.files import STDOUT
 from styleforge.core.signals import interruptible
 from styleforge.jobs.result import Kept, Result
@@ -21,6 +22,7 @@ def run(job: SynthesisJob, manner: Manner, *, recipe: bool = True) -> None:
     ``recipe``: whether the file tells how it was made.
     """
     job = replace(job, kept=Kept(recipe=recipe))
+    manner.place(job.output, describe(job.device))
     finished = _follow(job, quiet=manner.quiet)
     result = job.result()
     deliver(result, job.output)

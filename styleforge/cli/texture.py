@@ -53,11 +53,14 @@ def texture(
     as_json: options.AsJson = False,
 ) -> None:
     """Make a texture of any size: from a painting, or with a network that was trained on it."""
-    manner = Manner(quiet, as_json, time.perf_counter())
-    manner.check(output)
+    manner = Manner("texture", quiet, as_json, time.perf_counter())
+    manner.check(output, force=force)
+    manner.begin(f"{style or model}, {size}")
     from styleforge.cli.synthesis_run import run
     from styleforge.images.geometry import parse_size
     from styleforge.jobs.texture import TextureRequest, prepare
+
+    manner.loaded()
 
     request = TextureRequest(
         style=style,

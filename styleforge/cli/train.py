@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import RUN, SAVED, examples, setting
 from styleforge.core.errors import UsageError
+from styleforge.core.signals import hear_ctrl_c
 
 
 @examples(
@@ -52,6 +53,7 @@ def train(
             "--preset",
             metavar="NAME",
             help="A training's preset, or a .yaml file.",
+            autocompletion=completion.training_presets,
             rich_help_panel=options.SETTINGS,
         ),
     ] = "johnson",
@@ -129,6 +131,8 @@ def train(
     from styleforge.jobs.spelling import named_path
     from styleforge.presets.training import load_training_preset
     from styleforge.training.job import TrainingRequest
+
+    hear_ctrl_c()
 
     named = [*(paintings or ()), *(style or ())]
     if not named:

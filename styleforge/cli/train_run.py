@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -9,7 +10,7 @@ import typer
 from tqdm import tqdm
 
 from styleforge.cli.parsing import duration
-from styleforge.cli.progress import bar, print_json, print_lines, say
+from styleforge.cli.progress import bar, print_json, print_lines, say, suggest
 from styleforge.core.devices import describe
 from styleforge.core.errors import INTERRUPTED
 from styleforge.training import job as training_job
@@ -114,6 +115,7 @@ def _print_summary(outcome: TrainingOutcome) -> None:
         return
     say(f"Saved {outcome.output} after {outcome.steps} steps in {duration(outcome.seconds)}")
     say(f"log, plot and sheet are in {outcome.folder}")
+    suggest(f"styleforge stylize PHOTO --model {shlex.quote(str(outcome.output))}")
 
 
 def _announce(job: TrainingJob, tell: Callable[[str], None]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import SAVED, examples, setting
 from styleforge.cli.parsing import bit_depth, memory_size
 from styleforge.cli.report import Manner
@@ -59,15 +59,28 @@ def transfer(
             "--statistic",
             metavar="NAME",
             help="What is matched: gram, mean-std, covariance or sliced-wasserstein.",
+            autocompletion=completion.statistics,
         ),
     ] = None,
     content_layer: Annotated[
         list[str] | None,
-        setting("--content-layer", metavar="NAME[=W]", env=False, help="Instead of the preset's."),
+        setting(
+            "--content-layer",
+            metavar="NAME[=W]",
+            env=False,
+            help="Instead of the preset's.",
+            autocompletion=completion.layers,
+        ),
     ] = None,
     style_layer: Annotated[
         list[str] | None,
-        setting("--style-layer", metavar="NAME[=W]", env=False, help="Instead of the preset's."),
+        setting(
+            "--style-layer",
+            metavar="NAME[=W]",
+            env=False,
+            help="Instead of the preset's.",
+            autocompletion=completion.layers,
+        ),
     ] = None,
     optimizer: Annotated[
         str | None, setting("--optimizer", metavar="NAME", help="lbfgs or adam.")
@@ -119,13 +132,19 @@ def transfer(
     dry_run: options.DryRun = False,
 ) -> None:
     """Repaint a photo in the style of one or more paintings."""
-    manner = Manner(quiet, as_json, time.perf_counter(), verbose)
-    manner.check(output)
+    manner = Manner("transfer", quiet, as_json, time.perf_counter(), verbose)
+    named = [*(paintings or ()), *(style or ())]
+    if not named:
+        raise UsageError("name a painting, too: styleforge transfer PHOTO PAINTING")
+    manner.check(output, force=force or dry_run)
+    manner.begin(f"{photo} after {' and '.join(named)}, preset {preset}")
     from styleforge.jobs.result import Kept
     from styleforge.jobs.spelling import painting
     from styleforge.jobs.transfer import TransferJob, TransferRequest
     from styleforge.presets.grid import settings_of
     from styleforge.presets.transfer import load_preset, settings_by_key
+
+    manner.loaded()
 
     given = settings_by_key(
         {
@@ -148,9 +167,6 @@ def transfer(
             "seed": seed,
         }
     )
-    named = [*(paintings or ()), *(style or ())]
-    if not named:
-        raise UsageError("name a painting, too: styleforge transfer PHOTO PAINTING")
     request = TransferRequest(
         photo=photo,
         paintings=[painting(text) for text in named],
@@ -169,7 +185,7 @@ def transfer(
         memory=memory_size(memory),
         precision=precision,
     )
-    job = TransferJob.prepare(request)
+    job = TransferJob.prepare(request, planning=dry_run)
     if dry_run:
         from styleforge.cli.dry_run import print_plan
 

@@ -66,6 +66,7 @@ def _announce(transfer: TransferRun, manner: Manner) -> None:
     if manner.quiet:
         return
     job, studio = transfer.job, transfer.painter.studio
+    manner.place(job.output, describe(job.device))
     tiling = studio.tiling(job.size)
     if tiling is not None:
         say(

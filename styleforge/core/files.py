@@ -42,16 +42,21 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_place(path: Path, *, inputs: Iterable[Path], force: bool, needed: int) -> None:
-    """Raise :class:`UsageError` if a file of so many bytes could not be written to ``path``."""
+def check_is_free(path: Path, *, force: bool) -> None:
+    """Raise :class:`UsageError` where a file is that may not be replaced."""
     if len(os.fsencode(path.name)) > _LONGEST_NAME:
         raise UsageError(f"{path}: the name is too long; {_LONGEST_NAME} bytes are the limit")
+    if path.is_file() and not force:
+        raise UsageError(f"{path} exists; use `force` to overwrite it")
+
+
+def check_place(path: Path, *, inputs: Iterable[Path], force: bool, needed: int) -> None:
+    """Raise :class:`UsageError` if a file of so many bytes could not be written to ``path``."""
+    check_is_free(path, force=force)
     if path.is_dir():
         raise UsageError(f"{path} is a directory; name a file")
     if any(path.exists() and source.exists() and path.samefile(source) for source in inputs):
         raise UsageError(f"{path} is one of the inputs; choose another output")
-    if path.exists() and not force:
-        raise UsageError(f"{path} exists; use `force` to overwrite it")
     folder = path.parent
     if not folder.is_dir():
         raise UsageError(f"no such folder: {folder}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 
@@ -29,14 +29,21 @@ def _requests() -> list[signal.Signals]:
     return [number for number in known if signal.getsignal(number) != signal.SIG_IGN]
 
 
+def hear_ctrl_c() -> None:
+    """Ctrl-C raises KeyboardInterrupt, unless the process was started deaf to it."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class StopRequest:
     """Within it, the first signal only sets ``made``, to finish what is in flight.
 
-    The second raises KeyboardInterrupt.
+    It also calls ``heard``. The second raises KeyboardInterrupt.
     """
 
     def __init__(self) -> None:
         self.made = False
+        self.heard: Callable[[], None] = lambda: None
 
     def __enter__(self) -> StopRequest:
         self._previous = {
@@ -52,3 +59,4 @@ class StopRequest:
         if self.made:
             raise KeyboardInterrupt
         self.made = True
+        self.heard()

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from styleforge import __version__
+from styleforge.core.resources import config_file, model_folders
 
 Findings = dict[str, Any]
 
@@ -34,6 +35,7 @@ def examine() -> Iterator[tuple[str, Findings]]:
         "memory": memory,
         "weights": weights,
         "models": models,
+        "config": config,
         "matrix_products": matrix_products,
         "evaluation": evaluation,
         "suitable": suitable,
@@ -112,10 +114,15 @@ def weights() -> Findings:
 
 def models() -> Findings:
     """The trained networks that are found by name, with their styles."""
-    from styleforge.networks.registry import known_models, model_folders
+    from styleforge.networks.registry import known_models
 
     found = {path.stem: [style.name for style in info.styles] for path, info in known_models()}
     return {"found": found, "folder": str(model_folders()[0])}
+
+
+def config() -> Findings:
+    """Where one's own defaults are, if there are any."""
+    return {"path": str(config_file()), "there": config_file().is_file()}
 
 
 def matrix_products() -> Findings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +16,25 @@ _LONGEST = 200
 """Bytes of a name without its ending; file systems take 255."""
 
 
-def output_path(wanted: str | None, inputs: Sequence[ImageSource]) -> Path | None:
-    """Where the result goes: as wanted, or named after the inputs; None for standard output."""
+def output_path(wanted: str | None, inputs: Sequence[ImageSource], *, force: bool) -> Path | None:
+    """Where the result goes: as wanted, or named after the inputs; None for standard output.
+
+    The name that is found is of no other file, unless that may be replaced.
+    """
     if wanted == STDOUT:
         return None
     if wanted:
         return Path(wanted)
     stems = "_".join(map(stem_of, inputs))
-    return Path(f"{shortened(stems)}.png")
+    return free_path(Path(f"{shortened(stems)}.png"), force=force)
+
+
+def free_path(path: Path, *, force: bool) -> Path:
+    """The path, or the first of ``a_2.png``, ``a_3.png``, ... where no file may be replaced."""
+    if force:
+        return path
+    numbered = (path.with_stem(f"{path.stem}_{n}") for n in itertools.count(2))
+    return next(one for one in itertools.chain([path], numbered) if not one.exists())
 
 
 def checked_output(
@@ -38,7 +50,7 @@ def checked_output(
 
     Raises :class:`UsageError` where it cannot be written.
     """
-    output = output_path(None if wanted is None else str(wanted), [Path(default)])
+    output = output_path(None if wanted is None else str(wanted), [Path(default)], force=force)
     if output is not None:
         check_output(output, inputs=inputs, force=force, depth=depth, size=size)
     return output

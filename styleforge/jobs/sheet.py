@@ -110,8 +110,11 @@ class SheetJob:
     weights: dict[str, Weights]
 
     @classmethod
-    def prepare(cls, request: SheetRequest) -> SheetJob:
-        """Check everything and plan. Raises :class:`UsageError` before any long work."""
+    def prepare(cls, request: SheetRequest, *, planning: bool = False) -> SheetJob:
+        """Check everything and plan. Raises :class:`UsageError` before any long work.
+
+        Where it is only planned, outputs may exist.
+        """
         pick_precision(request.precision, pick_device(request.device))  # or it is a mistake
         styles = paintings(request.styles, apart_from=[request.photo, request.output])
         for path in request.styles:
@@ -123,7 +126,8 @@ class SheetJob:
         columns = [*counts.values()][-1] if counts else math.ceil(len(styles) ** 0.5)
         job = cls(request, cells, columns, {name: load_weights(name) for name in sorted(sources)})
         job = replace(job, cells=[replace(cell, there=job._is_there(cell)) for cell in cells])
-        job._check_outputs([request.photo, *styles])
+        written = replace(job, request=replace(request, force=True)) if planning else job
+        written._check_outputs([request.photo, *styles])
         return job
 
     @property

@@ -13,6 +13,7 @@ from styleforge.images.geometry import Size
 from styleforge.images.load import ImageSource, Picture, load_image
 from styleforge.images.save import check_output
 from styleforge.jobs.look import Look
+from styleforge.jobs.mistakes import check_photo, check_style
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import NetworkPainter
 from styleforge.jobs.recipe import Input
@@ -53,11 +54,16 @@ class StylizeJob:
     @classmethod
     def prepare(cls, request: StylizeRequest) -> StylizeJob:
         """Check and load. Raises :class:`UsageError` or :class:`ModelError`."""
+        check_photo(request.photo)
+        for style in request.styles:
+            check_style(style)
         photo = load_image(request.photo, min_side=1)
         device = pick_device(request.device)
         painter = _style(request).painter(device, request.memory or available_memory(device))
         check_masks(named_masks(painter.masks), styles=len(painter.styles), size=photo.size)
-        output = output_path(request.output, [request.photo, *map(Path, painter.styles)])
+        output = output_path(
+            request.output, [request.photo, *map(Path, painter.styles)], force=request.force
+        )
         if output is not None:
             check_output(
                 output,

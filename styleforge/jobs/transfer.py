@@ -18,6 +18,7 @@ from styleforge.images.animation import Film, check_animation, encode_animation
 from styleforge.images.geometry import Size
 from styleforge.images.load import ImageSource, Picture, load_image, stem_of
 from styleforge.images.save import Depth, check_output, save_image
+from styleforge.jobs.mistakes import check_painting, check_photo
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import TransferPainter, steps
 from styleforge.jobs.recipe import Input, TransferRecipe
@@ -92,11 +93,17 @@ class TransferJob:
     device: torch.device
 
     @classmethod
-    def prepare(cls, request: TransferRequest) -> TransferJob:
-        """Check and load. Raises :class:`UsageError` before any long work."""
+    def prepare(cls, request: TransferRequest, *, planning: bool = False) -> TransferJob:
+        """Check and load. Raises :class:`UsageError` before any long work.
+
+        Where it is only planned, outputs may exist.
+        """
         preset = request.preset
         device = pick_device(request.device)
         precision = pick_precision(request.precision, device)
+        check_photo(request.photo)
+        for painting in request.paintings:
+            check_painting(painting.path)
         photo = load_image(request.photo)
         style = request.style(precision).load()
         job = cls(
@@ -106,12 +113,15 @@ class TransferJob:
             init=None if preset.init in INITIAL_IMAGES else load_image(preset.init),
             init_photo=load_image(request.init_photo) if request.init_photo else None,
             output=output_path(
-                request.output, [request.photo, *(p.path for p in request.paintings)]
+                request.output,
+                [request.photo, *(p.path for p in request.paintings)],
+                force=request.force,
             ),
             scales=plan(photo.size, preset),
             device=device,
         )
-        job._check_outputs()
+        written = replace(job, request=replace(request, force=True)) if planning else job
+        written._check_outputs()
         style.check()
         check_masks(
             named_masks(style.masks),

@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from platformdirs import user_data_path
-
 from styleforge.core.errors import ModelError
-from styleforge.core.resources import resource
+from styleforge.core.resources import model_folders
 from styleforge.core.settings import suggestion
 from styleforge.networks.model_file import SUFFIX, ModelInfo, load_info
-
-
-def model_folders() -> list[Path]:
-    """Where models are looked for by name: the user's folder, then those that ship."""
-    return [user_data_path("styleforge") / "models", resource("models")]
 
 
 def known_models() -> Iterator[tuple[Path, ModelInfo]]:
@@ -62,6 +55,6 @@ def find_style(name: str) -> Path:
 
 def default_model() -> Path:
     """The model that ships. Raises :class:`ModelError` where there is none."""
-    for path in sorted(resource("models").glob(f"*{SUFFIX}")):
+    for path in sorted(model_folders()[-1].glob(f"*{SUFFIX}")):
         return path
     raise ModelError("no model ships with this installation; name one with `model`")

@@ -286,6 +286,10 @@ def settings_by_key(options: Mapping[str, Any]) -> dict[str, Any]:
 Kind = TypeVar("Kind", bound=Losses)
 
 
+_COMMANDS = {"presets": "transfer", "presets/training": "train"}
+"""By the folder of the presets that it takes."""
+
+
 def shipped_presets(folder: str = "presets") -> list[str]:
     """Names of the presets that ship, the default first."""
     names = sorted(path.stem for path in resource(folder).glob("*.yaml"))
@@ -320,6 +324,11 @@ def find_preset(name: str, folder: str = "presets") -> Path:
         return path
     names = shipped_presets(folder)
     if name not in names:
+        for other, command in _COMMANDS.items():
+            if name in shipped_presets(other):
+                raise UsageError(
+                    f"{name} is a preset of styleforge {command}; here there are {', '.join(names)}"
+                )
         raise UsageError(
             f"unknown preset {name!r}{suggestion(name, names)}; "
             f"there are {', '.join(names)}, or give the path of a .yaml file"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +42,17 @@ def _ctrl_c_is_heard() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Result:
-    """How a command ended; ``out`` is bytes because it may be a picture."""
+    """How a command ended; ``out`` is bytes because it may be a picture.
+
+    ``begun`` is what it said before its work, ``next`` what may be done after it; ``err`` is
+    without both.
+    """
 
     code: int
     out: bytes
     err: str
+    begun: Sequence[str] = ()
+    next: str = ""
 
     @property
     def text(self) -> str:
@@ -56,15 +64,26 @@ class Result:
         return json.loads(self.text)
 
 
+def _result(code: int, out: bytes, err: str) -> Result:
+    lines = err.splitlines(keepends=True)
+    begun = list(takewhile(BEGUN.match, lines))
+    said = lines[len(begun) :]
+    after = said.pop().removeprefix("next: ") if said and said[-1].startswith("next: ") else ""
+    return Result(code, out, "".join(said), [line.rstrip() for line in begun], after.rstrip())
+
+
+BEGUN = re.compile(r"(transfer|stylize|texture|dream|rerun|sheet|inspect|reconstruct \w+): ")
+
 Command = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [*os.environ]:
         if name.startswith("STYLEFORGE_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("styleforge.core.resources.user_config_path", tmp_path.joinpath)
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +129,7 @@ def command(
             main()
         out, err = capsysbinary.readouterr()
         assert isinstance(done.value.code, int | None)
-        return Result(done.value.code or 0, out, err.decode())
+        return _result(done.value.code or 0, out, err.decode())
 
     monkeypatch.setattr(cli_module, "app", program)
     assert folder == Path.cwd()

@@ -70,8 +70,36 @@ TRANSFER = ("transfer", "c.png", "s.png", "-p", "p.yaml")
         (("transfer", "c.png", "s.png:1", "no.jpg:0.5"), "no such file: no.jpg"),
         (("transfer", "text.jpg", "s.png"), "text.jpg is not an image that can be read"),
         (("transfer", "c.png", "empty.png"), "empty.png is not an image that can be read"),
-        (("transfer", "dir", "s.png"), "dir is a directory, not an image"),
-        (("transfer", "c.png", "dir.png"), "dir.png is a directory, not an image"),
+        (
+            ("transfer", "dir", "s.png"),
+            "dir is a folder; use styleforge batch dir to paint all photos in it",
+        ),
+        (
+            ("transfer", "c.png", "dir.png"),
+            "dir.png is a folder; use styleforge sheet to paint after each painting in it",
+        ),
+        (
+            ("transfer", "c.png", "cafe-terrace"),
+            "cafe-terrace is a trained style, not a painting; "
+            "use styleforge stylize PHOTO --style cafe-terrace",
+        ),
+        (
+            ("stylize", "c.png", "--style", "s.png"),
+            "s.png is a file, not a trained style; use styleforge transfer PHOTO s.png",
+        ),
+        (
+            ("stylize", "dir", "--style", "cafe-terrace"),
+            "dir is a folder; use styleforge batch dir to paint all photos in it",
+        ),
+        (
+            ("transfer", "c.png", "s.png", "-p", "johnson"),
+            f"johnson is a preset of styleforge train; here there are {PRESETS}",
+        ),
+        (
+            ("stylize", "c.png"),
+            "name a style, as in --style cafe-terrace; there are cafe-terrace, church, "
+            "harvest, langlois-bridge, night-cafe, pere-tanguy, hubble, mosaic",
+        ),
         (
             ("transfer", "tiny.png", "s.png"),
             "tiny.png is 5 x 5 pixels; both sides must have at least 32",

@@ -7,6 +7,8 @@ import shutil
 import signal
 import sys
 import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from PIL import Image
 from styleforge.batches import job as batch_job
 from styleforge.core.files import MACHINE
 from styleforge.jobs import painters as painters_module
-from styleforge.jobs.painters import NetworkPainter
+from styleforge.jobs.painters import NetworkPainter, TransferPainter
 from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe, load_recipe
 from tests.batches.conftest import contents, write_photos
 from tests.cli.conftest import Command, Result
@@ -37,11 +39,19 @@ def home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def batch(folder: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """``batch("photos", "-o", "out")``; there are photos/, s.png and m.safetensors."""
+    """``batch("photos", "-o", "out")``; there are photos/, s.png and m.safetensors.
+
+    Its last line is without the time and the folder.
+    """
     write_photos(folder / "photos", 3)
     write_model(folder / "m.safetensors")
     monkeypatch.setattr(os, "_exit", sys.exit)  # the tests go on
-    return lambda *arguments: command("batch", *arguments)
+
+    def run(*arguments: object) -> Result:
+        done = command("batch", *arguments)
+        return replace(done, err=re.sub(r"; \d+ s, in \S+$", "", done.err, flags=re.MULTILINE))
+
+    return run
 
 
 def results(folder: str = "out") -> list[str]:
@@ -184,13 +194,42 @@ def test_ctrl_c_finishes_what_is_in_flight(
     monkeypatch.setattr(NetworkPainter, "paint", interrupted)
     done = batch("photos", *MODEL, "-o", "out")
     assert done.code == 130
-    counts = re.fullmatch(r"(\d+) done, 0 failed, 0 skipped, (\d+) left, interrupted\n", done.err)
+    told = r"finishing 1; again to stop now\n"
+    summary = r"(\d+) done, 0 failed, 0 skipped, (\d+) left, interrupted\n"
+    counts = re.fullmatch(told + summary, done.err)
     assert counts is not None
     assert len(results()) == int(counts[1]) >= 1
     assert int(counts[2]) >= 10
     monkeypatch.setattr(NetworkPainter, "paint", paint)
     again = batch("photos", *MODEL, "-o", "out")
     assert again.err == f"{counts[2]} done, 0 failed, {counts[1]} skipped\n"
+
+
+def test_ctrl_c_in_an_optimised_batch_begins_no_other_picture(
+    batch: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_photos(Path("photos"), 6)
+    paint = TransferPainter.paint
+
+    def interrupted(*arguments: Any) -> torch.Tensor:
+        time.sleep(0.5)  # others are read and wait for their turn
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.5)
+        return paint(*arguments)
+
+    monkeypatch.setattr(TransferPainter, "paint", interrupted)
+    done = batch("photos", "--style", "s.png", "-p", "p.yaml", "-o", "out", "--workers", "1")
+    assert (done.code, done.err) == (
+        130,
+        "finishing 1; again to stop now\n1 done, 0 failed, 0 skipped, 5 left, interrupted\n",
+    )
+    assert len(results()) == 1
+
+
+def test_it_ends_with_its_time_and_folder(command: Command) -> None:
+    write_photos(Path("photos"), 1)
+    done = command("batch", "photos", "--style", "mosaic", "-o", "out")
+    assert re.fullmatch(r"1 done, 0 failed, 0 skipped; \d+ s, in out\n", done.err)
 
 
 def test_a_second_ctrl_c_ends_at_once(batch: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +245,10 @@ def test_a_second_ctrl_c_ends_at_once(batch: Command, monkeypatch: pytest.Monkey
     monkeypatch.setattr(NetworkPainter, "paint", interrupted)
     before = set(threading.enumerate())
     done = batch("photos", *MODEL, "-o", "out")
-    assert (done.code, done.err) == (130, "Interrupted.\n")
+    assert (done.code, done.err) == (
+        130,
+        "finishing 1; again to stop now\nInterrupted.\n",
+    )
     for thread in set(threading.enumerate()) - before:  # or they would write in the next test
         thread.join(10)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +20,7 @@ def test_help_begins_with_examples(command: Command, flag: str) -> None:
     assert [line.strip() for line in done.text.splitlines() if line.strip()][:5] == [
         "Usage: styleforge [OPTIONS] COMMAND [ARGS]...",
         "Repaint a photo in the style of a painting.",
-        "styleforge transfer photo.jpg painting.jpg",
+        "styleforge photo.jpg painting.jpg",
         "styleforge transfer photo.jpg painting.jpg -p preview",
         "styleforge transfer photo.jpg a.jpg:0.7 b.jpg:0.3 -s 1024 -o out.png",
     ]
@@ -90,6 +92,14 @@ def test_version(command: Command) -> None:
         ("styleforge models i", {"info", "import"}),
         ("styleforge transfer --content", {"--content-layer"}),
         ("styleforge presets s", {"show"}),
+        ("styleforge stylize c.png --style mos", {"mosaic"}),
+        ("styleforge stylize c.png -m pai", {"paintings"}),
+        ("styleforge transfer -p pr", {"preview"}),
+        ("styleforge train -p jo", {"johnson"}),
+        ("styleforge inspect c.png --layer conv4", {f"conv4_{n}" for n in range(1, 5)}),
+        ("styleforge transfer --style-layer pool1", {"pool1"}),
+        ("styleforge dream -d cu", {"cuda"}),
+        ("styleforge transfer --statistic s", {"sliced-wasserstein"}),
     ],
 )
 def test_shell_completion(
@@ -99,6 +109,15 @@ def test_shell_completion(
     monkeypatch.setenv("COMP_WORDS", typed)
     monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
     assert set(command().text.split()) == completed
+
+
+def test_completion_imports_no_torch() -> None:
+    code = (
+        "import sys; from styleforge.cli import completion as c; "
+        "assert c.styles('') and c.models('') and c.presets('') and c.statistics(''); "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_brackets_in_help_stay(command: Command) -> None:

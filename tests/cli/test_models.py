@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def model_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where models are looked for by name; those that ship are looked for in shipped/models."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder / "data"))
     monkeypatch.setattr(
-        "styleforge.networks.registry.resource", lambda name: folder / "shipped" / name
+        "styleforge.core.resources.resource", lambda name: folder / "shipped" / name
     )
     return folder / "data" / "styleforge" / "models"
 
@@ -185,7 +186,9 @@ def test_an_imported_style_needs_a_proper_name(command: Command) -> None:
 def test_an_imported_network_stylizes(command: Command) -> None:
     torch.save(example_state(), "Mosaic 2.pth")
     done = command("models", "import", "Mosaic 2.pth", "-o", "m.safetensors")
-    assert (done.code, done.out, done.err) == (0, b"", "Saved m.safetensors\n")
+    assert (done.code, done.out) == (0, b"")
+    assert re.fullmatch(r"Saved m.safetensors in \d+\.\d s\n", done.err)
+    assert done.next == "styleforge stylize PHOTO --model m.safetensors"
     info = load_info(Path("m.safetensors"))
     assert [style.name for style in info.styles] == ["mosaic-2"]
     assert info.recipe == {"imported_from": "Mosaic 2.pth"}

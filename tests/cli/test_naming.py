@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from styleforge.cli.parsing import bit_depth, memory_size
+from styleforge.cli.parsing import bit_depth, in_words, memory_size
 from styleforge.core.errors import UsageError
 from styleforge.core.layers import known_layer
 from styleforge.images.geometry import parse_size
@@ -171,4 +171,19 @@ def test_a_layer_is_one_of_the_networks() -> None:
     assert str(caught.value) == (
         "unknown layer 'conv4-2' (did you mean conv4_2?); "
         "layers are written conv4_2, relu4_2, pool4"
+    )
+
+
+def test_findings_in_words() -> None:
+    found = {
+        "free_mib": 12,
+        "there": True,
+        "cuda": [],
+        "sizes": [1, 2.5],
+        "none": None,
+        "at_512": {"s": 3},
+    }
+    assert (
+        in_words(found)
+        == "free mib 12, there yes, cuda none, sizes 1 and 2.5, none none, at 512 (s 3)"
     )

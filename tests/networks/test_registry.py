@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from styleforge.core import resources
 from styleforge.core.errors import ModelError
-from styleforge.networks import registry
 from styleforge.networks.registry import default_model, find_model, known_models
 from tests.networks.small_models import saved
 
@@ -16,7 +16,7 @@ from tests.networks.small_models import saved
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's folder of models, empty; those that ship are in the folder ``shipped``."""
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    monkeypatch.setattr(registry, "resource", lambda _: tmp_path / "shipped")
+    monkeypatch.setattr(resources, "resource", lambda _: tmp_path / "shipped")
     folder = tmp_path / "data" / "styleforge" / "models"
     folder.mkdir(parents=True)
     (tmp_path / "shipped").mkdir()

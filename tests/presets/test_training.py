@@ -163,7 +163,7 @@ def test_an_unknown_preset_has_a_suggestion() -> None:
 
 
 def test_a_preset_of_a_transfer_is_none_of_a_training() -> None:
-    with pytest.raises(UsageError, match="unknown preset 'painterly'"):
+    with pytest.raises(UsageError, match="painterly is a preset of styleforge transfer"):
         load_training_preset("painterly")
     with pytest.raises(UsageError, match=r"^painterly\.yaml: "):
         load_training_preset(str(resource("presets") / "painterly.yaml"))

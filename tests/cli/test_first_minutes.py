@@ -1,0 +1,179 @@
+"""What somebody meets who has just installed it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from styleforge.cli import progress
+from styleforge.core.errors import INTERRUPTED
+from tests.cli.conftest import Command
+
+
+def test_pictures_alone_are_a_transfer(command: Command) -> None:
+    assert command("c.png", "s.png", "-p", "p.yaml", "-o", "out.png").code == 0
+    assert Path("out.png").is_file()
+
+
+def test_a_picture_that_is_not_there_is_no_command(command: Command) -> None:
+    done = command("phto.jpg", "s.png")
+    assert (done.code, done.err) == (2, "Error: no such file: phto.jpg\n")
+
+
+def test_a_word_that_is_no_command(command: Command) -> None:
+    done = command("transfr", "c.png", "s.png")
+    assert done.code == 2
+    assert done.err == "Error: No such command 'transfr'. Did you mean 'transfer', 'train'?\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("transfer", "c.png", "s.png", "-p", "p.yaml"), "c_s"),
+        (("stylize", "c.png", "--style", "mosaic"), "c_mosaic"),
+        (("texture", "s.png", "-n", "1", "-s", "48"), "s_48x48"),
+        (("dream", "c.png", "-n", "1", "-s", "48"), "c_conv5_1"),
+        (("reconstruct", "content", "c.png", "--layer", "conv1_1", "-n", "1"), "c_conv1_1"),
+        (("inspect", "c.png", "-s", "48"), "c_conv4_2"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_default_names_never_block(command: Command, arguments: tuple[str, ...], name: str) -> None:
+    for file in (f"{name}.png", f"{name}_2.png", f"{name}_3.png"):
+        done = command(*arguments)
+        assert (done.code, Path(file).is_file()) == (0, True)
+        assert f"Saved {file}" in done.err
+    assert f"Saved {name}.png" in command(*arguments, "--force").err
+    assert not Path(f"{name}_4.png").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("transfer", "no.png", "no.png"),
+        ("stylize", "no.png", "--style", "mosaic"),
+        ("texture", "no.png"),
+        ("dream", "no.png"),
+        ("reconstruct", "style", "no.png"),
+        ("inspect", "no.png"),
+        ("sheet", "no.png", "no.png"),
+        ("rerun", "no.png"),
+    ],
+    ids=" ".join,
+)
+def test_an_output_that_exists_is_known_before_anything_is_read(
+    command: Command, arguments: tuple[str, ...]
+) -> None:
+    done = command(*arguments, "-o", "c.png")
+    assert (done.code, done.err) == (2, "Error: c.png exists; use --force to overwrite it\n")
+
+
+@pytest.mark.parametrize("kind", ["transfer", "sheet"])
+def test_a_dry_run_does_not_mind_what_exists(command: Command, kind: str) -> None:
+    Path("c_s.png").write_bytes(b"mine")
+    plan = command(kind, "c.png", "s.png", "-p", "p.yaml", "-o", "c_s.png", "--dry-run")
+    assert plan.code == 0
+    assert "output   c_s.png" in plan.text
+    if kind == "transfer":
+        plan = command(kind, "c.png", "s.png", "-p", "p.yaml", "--dry-run")
+        assert "output   c_s_2.png" in plan.text
+    assert Path("c_s.png").read_bytes() == b"mine"
+
+
+def test_it_says_at_once_what_it_does_and_then_where_to(command: Command) -> None:
+    done = command("transfer", "c.png", "s.png", "-p", "p.yaml")
+    assert done.begun[0] == "transfer: c.png after s.png, preset p.yaml"
+    assert re.fullmatch(r"transfer: to c_s.png, on cpu \(.*\)", done.begun[1])
+    done = command("stylize", "c.png", "--style", "mosaic", "-o", "-")
+    assert done.begun[0] == "stylize: c.png by mosaic"
+    assert re.fullmatch(r"stylize: to standard output, on cpu \(.*\)", done.begun[1])
+    assert command("transfer", "c.png", "s.png", "-p", "p.yaml", "-q").begun == []
+
+
+TRANSFER = """
+import sys
+print("started", flush=True)
+sys.argv = ["styleforge", "transfer", "c.png", "s.png", "-o", "out.png"]
+from styleforge.__main__ import main
+main()
+"""
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_first_line_comes_before_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; "
+        "sys.argv = ['styleforge', 'transfer', 'c.png', 's.png']; "
+        "from styleforge.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.startswith("transfer: c.png after s.png, preset painterly\n")
+    assert done.returncode == 1
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("milliseconds", [100, 200, 400, 700, 1000, 1500])
+def test_ctrl_c_in_the_first_moments_ends_quietly(milliseconds: int) -> None:
+    command = [sys.executable, "-c", TRANSFER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(milliseconds / 1000)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED
+    assert said.splitlines()[-1:] == ["Interrupted."]
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ("stylize", "c.png", "--style", "mosaic", "-o", "my out.png"),
+            "styleforge info 'my out.png' shows how it was made, "
+            "styleforge rerun 'my out.png' -o FILE repeats it",
+        ),
+        (
+            ("sheet", "c.png", "s.png", "-p", "p.yaml", "-o", "out.png"),
+            "styleforge transfer with the settings of the one that you like, and a larger -s",
+        ),
+        (("stylize", "c.png", "--style", "mosaic", "-o", "-"), ""),
+        (("stylize", "c.png", "--style", "mosaic", "-q"), ""),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_the_last_line_says_what_may_be_done_next(
+    command: Command, arguments: tuple[str, ...], line: str
+) -> None:
+    assert command(*arguments).next == line
+
+
+def test_an_inspection_suggests_a_dream(command: Command) -> None:
+    done = command("inspect", "c.png", "-s", "48")
+    assert re.fullmatch(r"Saved c_conv4_2.png in \d+\.\d s\n", done.err)
+    assert re.fullmatch(r"styleforge dream c.png --layer conv4_2 --channel \d+", done.next)
+
+
+def test_without_a_terminal_there_is_a_line_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now = 0.0
+    with progress.bar(100, quiet=False, unit="picture") as shown:
+        shown._time = lambda: now
+        shown.start_t = shown.last_print_t = now
+        for second in range(1, 26):
+            now = float(second)
+            shown.update()
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "10 of 100 pictures, 00:10, 01:30 left",
+        "20 of 100 pictures, 00:20, 01:20 left",
+    ]
