@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from pydantic import BaseModel
 from torch import Tensor, nn
 
@@ -46,6 +48,22 @@ class TrainingFolder:
         self.log = self.path / "log.jsonl"
         self.sheet = self.path / "sheet.jpg"
         self.plot = self.path / "loss.png"
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder, for this process only until it ends or dies."""
+        self.path.mkdir(exist_ok=True)
+        lock = FileLock(self.path / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise UsageError(
+                f"another process trains in {self.path}; wait for its end or choose another output"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         buffer = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -215,12 +216,12 @@ def run(request: TrainingRequest, listener: Listener | None = None) -> TrainingO
             (job.preset.training.crop,) * 2, advice="use a smaller `batch` or `crop`"
         ):
             training = job.start()
-            if processes.is_first:
-                job.folder.path.mkdir(exist_ok=True)
-                job.folder.forget_after(training.trainer.step_count)
-                job.folder.save_checkpoint(training.state())
-            interrupted = _follow(job, training, stop, listener)
-        return _finish(job, training, interrupted=interrupted) if processes.is_first else None
+            with job.folder.held() if processes.is_first else contextlib.nullcontext():
+                if processes.is_first:
+                    job.folder.forget_after(training.trainer.step_count)
+                    job.folder.save_checkpoint(training.state())
+                interrupted = _follow(job, training, stop, listener)
+                return _finish(job, training, interrupted) if processes.is_first else None
 
 
 def _follow(job: TrainingJob, training: Training, stop: StopRequest, listener: Listener) -> bool:
@@ -281,7 +282,7 @@ class _Record:
         self._seconds = training.seconds
 
 
-def _finish(job: TrainingJob, training: Training, *, interrupted: bool) -> TrainingOutcome:
+def _finish(job: TrainingJob, training: Training, interrupted: bool) -> TrainingOutcome:
     """Save the checkpoint, or, at the end, the best model under its own name."""
     folder, output = job.folder, job.request.output
     if interrupted:

@@ -7,6 +7,7 @@ the scale of that filter's output. Without it the layers' losses differ by order
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from pathlib import Path
 import torch
 from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from styleforge.core.files import write_atomically
@@ -32,6 +33,7 @@ TensorMap = dict[str, Tensor]
 
 FLOOR = 0.5
 MEASURED_SIZE = 256
+_CHECKSUM = "sha256"
 SHIPPED_FILE = "mean_activations.safetensors"
 
 
@@ -109,13 +111,28 @@ def _cached_means(weights: Weights, pooling: Pooling, padding: Padding) -> Tenso
     name = f"mean_activations-{weights.sha256[:12]}-{pooling}-{padding}.safetensors"
     path = user_cache_path("styleforge") / name
     try:
-        return load_file(path)
+        return _undamaged(path)
     except (OSError, ValueError, SafetensorError):
         samples = pictures_in(resource("sample_images") / "content", recursive=True)
         means = measure(weights, samples, pooling=pooling, padding=padding)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, save(means))
+        write_atomically(path, save(means, {_CHECKSUM: _sha256(means)}))
     except OSError:
         pass  # a cache that cannot be written only costs time
     return means
+
+
+def _undamaged(path: Path) -> TensorMap:
+    """Cached means. Raises ValueError and the like for anything else."""
+    with safe_open(path, "pt") as file:
+        means = {name: file.get_tensor(name) for name in CONVOLUTIONS}
+        expected = (file.metadata() or {}).get(_CHECKSUM)
+    if _sha256(means) != expected:
+        raise ValueError(f"{path} is damaged")
+    return means
+
+
+def _sha256(means: TensorMap) -> str:
+    """Of names, shapes, types and values."""
+    return hashlib.sha256(save(means)).hexdigest()

@@ -43,7 +43,7 @@ content: {alpha: 0, layers: {conv1_1: 1.0}}
 style: {beta: 10, size: 48, layers: {conv1_1: 1.0}}
 training: {steps: 2, batch: 2, crop: 32, validate_every: 1}
 """
-FILES = {"best.safetensors", "last.pt", "log.jsonl", "loss.png", "sheet.jpg"}
+FILES = {".lock", "best.safetensors", "last.pt", "log.jsonl", "loss.png", "sheet.jpg"}
 MODEL = Path("m.safetensors")
 KEPT = Path("m.training")
 
@@ -268,6 +268,15 @@ def test_a_training_killed_before_its_checkpoint_logs_no_step_twice(
     assert [record["step"] for record in log()] == [2, 4]
     assert train("--resume").code == 0
     assert [record["step"] for record in log()] == [2, 4]
+
+
+def test_two_trainings_into_one_output(train: Command) -> None:
+    with TrainingFolder(MODEL).held():
+        done = train()
+    assert done.code == 2
+    assert done.err.splitlines()[-1] == (
+        f"Error: another process trains in {KEPT}; wait for its end or choose another output"
+    )
 
 
 def test_an_interruption_in_the_photos_own_folder_can_be_resumed(

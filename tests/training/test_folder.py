@@ -5,6 +5,8 @@ import io
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -268,3 +270,27 @@ def test_lines_of_the_log_that_are_damaged_are_left_out(folder: TrainingFolder, 
     folder.append(record(2))
     assert folder.records() == [record(1), record(2)]
     folder.draw()
+
+
+HOLD = """
+import sys, time
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_two_processes_do_not_train_in_one_folder(folder: TrainingFolder) -> None:
+    start = [sys.executable, "-c", HOLD, str(folder.path / ".lock")]
+    with subprocess.Popen(start, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(UsageError) as caught, folder.held():
+            pass
+        assert str(caught.value) == (
+            f"another process trains in {folder.path}; wait for its end or choose another output"
+        )
+        other.kill()
+    with folder.held():
+        pass

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 from torch import Tensor
 
 from styleforge.core.layers import CONVOLUTIONS, LAYERS
@@ -137,7 +138,17 @@ def test_unknown_weights_are_measured_on_the_sample_photographs_once(
     torch.testing.assert_close(means_of(unknown, monkeypatch), first, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("content", [b"", b"damaged " * 9], ids=["empty", "junk"])
+DAMAGED = {
+    "empty": b"",
+    "junk": b"damaged " * 9,
+    "wrong shapes": save({name: torch.rand(2, n) for name, n in CONVOLUTIONS.items()}),
+    "another checksum": save(
+        {name: torch.rand(n) for name, n in CONVOLUTIONS.items()}, {"sha256": "0" * 64}
+    ),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_damaged_cache_is_measured_again(
     content: bytes, unknown: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
