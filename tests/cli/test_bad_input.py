@@ -453,7 +453,7 @@ def test_a_bug_keeps_its_traceback(transfer: Command, monkeypatch: pytest.Monkey
         (("inspect", "c.png", "-s", "99999"), "99999 x 83332"),
         (("reconstruct", "content", "c.png", "--layer", "conv4_2", "-s", "99999"), "99999 x 83332"),
         (("texture", "s.png", "-s", "99999"), "100000 x 100000"),
-        (("stylize", "c.png", "-s", "32768"), "32768 x 27307"),
+        (("stylize", "c.png", "--style", "mosaic", "-s", "32768"), "32768 x 27307"),
         (("transfer", "c.png", "s.png", "-p", "p.yaml", "-s", "8192"), "8192 x 6827"),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]),
