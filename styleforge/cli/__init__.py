@@ -22,7 +22,7 @@ from styleforge.cli.inspect import inspect
 from styleforge.cli.models import models
 from styleforge.cli.parsing import spelled
 from styleforge.cli.presets import presets
-from styleforge.cli.progress import print_json, print_lines, say
+from styleforge.cli.progress import print_json, print_lines, say, warnings_said
 from styleforge.cli.reconstruct import reconstruct
 from styleforge.cli.rerun import rerun
 from styleforge.cli.score import score
@@ -98,7 +98,7 @@ _Refusal: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "Cli
 def main() -> None:
     """Run the command line; a user's mistake becomes one line and an exit code."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: waiting threads would spin
-    with lasting_streams() as out:
+    with lasting_streams() as out, warnings_said():
         code = _run()
         out.flush()
         code = code or _code_of(out.error)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from tqdm import tqdm
@@ -62,6 +64,14 @@ def suggest(line: str) -> None:
 def say(line: str) -> None:
     """A line on stderr, above the bar if there is one."""
     tqdm.write(printable(line), file=sys.stderr)
+
+
+@contextlib.contextmanager
+def warnings_said() -> Iterator[None]:
+    """Warnings are one line each, without the place in the code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: say(f"Warning: {message}")
+        yield
 
 
 def print_lines(*lines: str) -> None:

@@ -41,12 +41,16 @@ class Replayed:
 
     def _record(self) -> None:
         """Recording runs nothing, so the step is replayed, or called, after it."""
-        graph = torch.cuda.CUDAGraph()
         try:
+            graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph):
                 self._step()
         except RuntimeError as error:
-            warnings.warn(f"the step could not be recorded: {error}", stacklevel=2)
+            reason, *_ = str(error).splitlines() or [type(error).__name__]
+            warnings.warn(
+                f"steps could not be recorded ({reason}); each is launched anew, and slower",
+                stacklevel=2,
+            )
             self._next = self._step
         else:
             self._next = graph.replay

@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from styleforge.cli.streams import Stream, lasting_streams
+from styleforge.jobs import doctor
 from styleforge.jobs.result import Result
 from tests.cli.conftest import PRESET, Command
 from tests.pictures import noise
@@ -172,3 +175,14 @@ def test_a_picture_that_is_being_saved_is_saved(
     monkeypatch.setattr(Result, "save", asked_to_end)
     assert command(*TRANSFER.split(), "-q").code == 0
     assert Image.open("out.png").size == (48, 40)
+
+
+def test_a_warning_is_one_line(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "examine", _warned)
+    done = command("doctor", "--json")
+    assert done.err == "Warning: steps could not be recorded\n"
+
+
+def _warned() -> Iterator[tuple[str, dict[str, str]]]:
+    warnings.warn("steps could not be recorded", stacklevel=1)
+    yield "weights", {}

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
 import torch
 
+from styleforge.optimize.minimize import OptimizerName, minimize
 from styleforge.optimize.replay import Replayed
+from tests.objectives import distance_to
+
+REASON = "operation not permitted when stream is capturing"
+WARNING = f"steps could not be recorded ({REASON}); each is launched anew, and slower"
 
 
 class FakeGraph:
@@ -37,7 +44,7 @@ class Machine:
         if self.recording is None:
             self.ran += 1
         elif self.broken:
-            raise RuntimeError("operation not permitted when stream is capturing")
+            raise RuntimeError(f"{REASON}\nCompile with `TORCH_USE_CUDA_DSA`")
         else:
             self.recording.recorded = self._run
 
@@ -84,8 +91,25 @@ def test_a_step_that_cannot_be_recorded_is_called(machine: Machine) -> None:
     replayed = Replayed(machine.step)
     for _ in range(3):
         replayed()
-    with pytest.warns(UserWarning, match="could not be recorded: operation not permitted"):
+    with pytest.warns(UserWarning, match=f"^{re.escape(WARNING)}$"):
         replayed()
     replayed()
     assert machine.ran == 5
     assert len(machine.graphs) == 1
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_run_whose_steps_cannot_be_recorded_is_the_same(
+    optimizer: OptimizerName, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_graph: FakeGraph) -> None:
+        raise RuntimeError(REASON)
+
+    start, target = torch.rand(2, 1, 3, 20, 24)
+    run = partial(minimize, distance_to(target), start, optimizer=optimizer, steps=8)
+    *_, expected = run()
+    monkeypatch.setattr(torch.cuda, "graph", failing)
+    with pytest.warns(UserWarning, match=f"^{re.escape(WARNING)}$"):
+        *_, found = run(replay=True)
+    assert found.image().equal(expected.image())
+    assert machine.graphs == []
