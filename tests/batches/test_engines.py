@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
     write_photos(tmp_path / "photos", MANY, size=(160, 120))
     write_model(tmp_path / "m.safetensors")
     process = styleforge(tmp_path, "-o", "local", "--threads", "1", "--workers", "1")
-    assert process.communicate(timeout=120)[1] == f"{MANY} done, 0 failed, 0 skipped\n"
+    assert f"{MANY} done, 0 failed, 0 skipped; " in process.communicate(timeout=120)[1]
     return tmp_path
 
 
@@ -92,7 +92,7 @@ def test_two_processes_of_torchrun_share_a_batch(folder: Path) -> None:
     out, err = process.communicate(timeout=120)
     lines = [json.loads(line) for line in out.splitlines()]
     assert len(lines) == len({line["source"] for line in lines}) == MANY + 1
-    assert err.count(f"{MANY} done, 1 failed, 0 skipped\n") == 1, "told by the first one alone"
+    assert err.count(f"{MANY} done, 1 failed, 0 skipped; ") == 1, "told by the first one alone"
     assert err.count("Error: photos/bad.jpg is not an image that can be read\n") == 1
     assert process.returncode != 0
     assert contents(folder / "out") == contents(folder / "local")
@@ -113,7 +113,8 @@ def test_torchrun_starts_again_when_a_process_is_killed(folder: Path, rank: str)
     assert contents(folder / "out") == contents(folder / "local")
     statuses: dict[str, list[str]] = {}
     for line in map(json.loads, out.splitlines()):
-        statuses.setdefault(line["source"], []).append(line["status"])
+        if "error" not in line:  # of a process that was asked to end when the other was killed
+            statuses.setdefault(line["source"], []).append(line["status"])
     assert len(statuses) == MANY
     assert all(found.count("done") <= 1 for found in statuses.values()), "nothing is done twice"
 

@@ -19,4 +19,4 @@ def test_a_batch_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     last = workplace.look("killed")
     assert (last.results, last.wrong, last.again, last.remains) == (PHOTOS, 0, 0, 0)
     done, skipped = PHOTOS - found[-1].results, found[-1].results
-    assert said == f"{done} done, 0 failed, {skipped} skipped\n"
+    assert f"{done} done, 0 failed, {skipped} skipped; " in said
