@@ -301,6 +301,15 @@ TRANSFER = ("transfer", "c.png", "s.png", "-p", "p.yaml")
             f"{'x' * 260}.png: the name is too long; 255 bytes are the limit",
         ),
         # the other commands
+        *(
+            ((*arguments, "--seed", str(10**23)), f"--seed is from 0 to 2^63 - 1 (not {10**23})")
+            for arguments in (
+                ("texture", "s.png"),
+                ("dream", "c.png"),
+                ("reconstruct", "content", "c.png"),
+                ("stylize", "c.png"),
+            )
+        ),
         (("info", "no.png"), "no such file: no.png"),
         (("info", "c.png"), "c.png holds no styleforge recipe"),
         (("rerun", "no.png", "-o", "out.png"), "no such file: no.png"),
