@@ -299,7 +299,7 @@ def _other(old: Any, chance: random.Random) -> Any:
         return chance.choice(others)
     if chance.random() < 0.1:
         nested: list[Any] = []
-        for _ in range(300):
+        for _ in range(120):
             nested = [nested]
         return nested
     return chance.choice(_WRONG)
