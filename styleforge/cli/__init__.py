@@ -36,6 +36,7 @@ from styleforge.core.errors import (
     INTERRUPTED,
     OutOfMemoryError,
     StyleforgeError,
+    UsageError,
     WorkError,
     reason_of,
 )
@@ -117,7 +118,8 @@ def _run() -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:  # full disks, folders that are gone
-        return _refused(reason_of(error), WorkError.exit_code)
+        wrong = UsageError if error.errno == errno.ENAMETOOLONG else WorkError
+        return _refused(reason_of(error), wrong.exit_code)
     except MemoryError:
         return _refused("out of memory; use smaller pictures", OutOfMemoryError.exit_code)
     except KeyboardInterrupt:

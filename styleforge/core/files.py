@@ -31,7 +31,12 @@ _LONGEST_NAME = 255
 
 def check_regular(path: Path) -> None:
     """Raise :class:`UsageError` for what cannot be read like a file: a pipe would never end."""
-    if path.exists() and not (path.is_file() or path.is_dir()):
+    try:
+        special = path.exists() and not (path.is_file() or path.is_dir())
+    except OSError as error:  # a name that is too long
+        reason = (error.strerror or type(error).__name__).lower()
+        raise UsageError(f"{path} cannot be read ({reason})") from error
+    if special:
         raise UsageError(f"{path} is a pipe or a device, not a file")
 
 

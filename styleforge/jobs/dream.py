@@ -15,6 +15,7 @@ from styleforge.core.errors import UsageError
 from styleforge.core.layers import filters, known_layer
 from styleforge.images.geometry import Size, resize, size_text
 from styleforge.images.load import MIN_SIDE, Picture, load_image
+from styleforge.jobs.look import check_seed
 from styleforge.jobs.naming import checked_output
 from styleforge.jobs.recipe import Input, SynthesisRecipe, versions
 from styleforge.jobs.synthesis import PictureSize, SynthesisJob, check_memory, fitting_size
@@ -58,6 +59,9 @@ class DreamRequest:
     output: Path | None = None
     device: str = "auto"
     force: bool = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
     @property
     def target(self) -> Target:

@@ -13,6 +13,12 @@ LARGEST = 32768
 """Longest side in pixels."""
 
 
+def check_seed(seed: int) -> None:
+    """Raise :class:`UsageError` for one that torch could not take."""
+    if not 0 <= seed < 2**63:
+        raise UsageError(f"`seed` is from 0 to 2^63 - 1 (not {seed})")
+
+
 @dataclass(frozen=True)
 class Look:
     """Longest side (0: the photo's own), and how much and in which colors it is painted.
@@ -28,6 +34,7 @@ class Look:
     depth: Depth = 8
 
     def __post_init__(self) -> None:
+        check_seed(self.seed)
         if not 0 <= self.strength <= 1:
             raise UsageError(f"`strength` is from 0 to 1 (not {self.strength:g})")
         if not 0 <= self.size <= LARGEST:

@@ -15,6 +15,7 @@ from styleforge.core.layers import known_layer, rectified
 from styleforge.images.contact_sheet import sheet
 from styleforge.images.geometry import resize
 from styleforge.images.load import Picture, load_image
+from styleforge.jobs.look import check_seed
 from styleforge.jobs.naming import checked_output
 from styleforge.jobs.recipe import Input, SynthesisRecipe, versions
 from styleforge.jobs.synthesis import SynthesisJob, check_memory, fitting_size
@@ -46,6 +47,9 @@ class ReconstructRequest:
     output: Path | None = None
     device: str = "auto"
     force: bool = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
     def columns(self) -> dict[str, Sequence[str]]:
         """The layers of every picture that is to be made, by the label above it."""

@@ -57,7 +57,7 @@ class Again:
         """Raises :class:`UsageError` where an input is in neither place."""
         path = now or Path(before)
         check_regular(path)
-        if not path.exists():
+        if not path.is_file():
             raise UsageError(
                 f"{self.picture} was made from {path}, which is not there; "
                 f"say where it is with `{option}`"

@@ -14,6 +14,7 @@ from styleforge.core.errors import UsageError
 from styleforge.images.geometry import size_text
 from styleforge.images.load import MIN_SIDE, load_image
 from styleforge.images.save import Depth
+from styleforge.jobs.look import check_seed
 from styleforge.jobs.naming import checked_output
 from styleforge.jobs.recipe import Input, SynthesisRecipe, versions
 from styleforge.jobs.synthesis import PictureSize, SynthesisJob, check_memory
@@ -48,6 +49,9 @@ class TextureRequest:
     output: Path | None = None
     device: str = "auto"
     force: bool = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
 
     @property
     def is_from_painting(self) -> bool:

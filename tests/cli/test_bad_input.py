@@ -57,6 +57,8 @@ def bad(folder: Path, bad_files: dict[str, bytes]) -> Path:
     return folder
 
 
+LONG = "x" * 300
+TOO_LONG = ".safetensors cannot be read (file name too long)"
 TRANSFER = ("transfer", "c.png", "s.png", "-p", "p.yaml")
 
 
@@ -301,6 +303,23 @@ TRANSFER = ("transfer", "c.png", "s.png", "-p", "p.yaml")
             f"{'x' * 260}.png: the name is too long; 255 bytes are the limit",
         ),
         # the other commands
+        *(
+            (arguments, f"{LONG}{said}")
+            for arguments, said in (
+                (("transfer", "c.png", "s.png", "-p", f"{LONG}.yaml"), ".yaml: file name too long"),
+                (("models", "info", f"{LONG}.safetensors"), TOO_LONG),
+                (("texture", "-m", f"{LONG}.safetensors"), TOO_LONG),
+            )
+        ),
+        *(
+            ((*arguments, "--seed", str(10**23)), f"--seed is from 0 to 2^63 - 1 (not {10**23})")
+            for arguments in (
+                ("texture", "s.png"),
+                ("dream", "c.png"),
+                ("reconstruct", "content", "c.png"),
+                ("stylize", "c.png", "--style", "mosaic"),
+            )
+        ),
         (("info", "no.png"), "no such file: no.png"),
         (("info", "c.png"), "c.png holds no styleforge recipe"),
         (("rerun", "no.png", "-o", "out.png"), "no such file: no.png"),

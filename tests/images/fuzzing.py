@@ -29,6 +29,9 @@ MOST_MEMORY = 2**28
 
 Mutation = Callable[[bytearray, random.Random], None]
 
+Read = Callable[[Path], tuple[str, str]]
+"""Reads a file as commands do: what became of it, and why."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -107,19 +110,25 @@ def mutated(files: dict[str, bytes], count: int, *, seed: int) -> Iterator[tuple
     """So many damaged files; each follows from the seed and its number."""
     names = sorted(files)
     for number in range(count):
-        chance = random.Random(f"{seed} {number}")
         name = names[number % len(names)]
-        content = bytearray(files[name])
-        for _ in range(chance.choice([1, 1, 1, 2, 4])):
-            if content:
-                chance.choice(MUTATIONS)(content, chance)
-        yield name, bytes(content)
+        yield name, mutated_bytes(files[name], random.Random(f"{seed} {number}"))
+
+
+def mutated_bytes(whole: bytes, chance: random.Random) -> bytes:
+    """The same with one mutation, or several."""
+    content = bytearray(whole)
+    for _ in range(chance.choice([1, 1, 1, 2, 4])):
+        if content:
+            chance.choice(MUTATIONS)(content, chance)
+    return bytes(content)
 
 
 class Reader:
     """Reads files in a process of its own, which is replaced when it hangs, dies or grows."""
 
-    def __init__(self) -> None:
+    def __init__(self, read: Read | None = None, *, memory: int = MOST_MEMORY) -> None:
+        self._work = read or _read
+        self._memory = memory
         self._context = multiprocessing.get_context("fork")
         self._start()
 
@@ -145,18 +154,20 @@ class Reader:
 
     def _start(self) -> None:
         self._pipe, other = self._context.Pipe()
-        self._process = self._context.Process(target=_serve, args=(other,), daemon=True)
+        self._process = self._context.Process(
+            target=_serve, args=(other, self._work, self._memory), daemon=True
+        )
         self._process.start()
         other.close()
 
 
-def _serve(pipe: Connection) -> None:
+def _serve(pipe: Connection, read: Read, memory: int) -> None:
     while True:
         path = pipe.recv()
         own = _peak()
-        kind, detail = _read(path)
+        kind, detail = read(path)
         grown = _peak() - own
-        if grown > MOST_MEMORY + _declared(path):
+        if grown > memory + _declared(path):
             kind, detail = "memory", f"{grown / 2**20:.0f} MiB"
         pipe.send((kind, detail))
 
