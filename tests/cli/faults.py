@@ -136,7 +136,7 @@ class Workplace:
         return [
             path
             for path, name in named.items()
-            if name not in self._inputs and not name.startswith("tmp/")
+            if name not in self._inputs and not name.startswith("tmp/") and path.name != ".lock"
         ]
 
     def _damaged(self, *, remains: bool) -> list[str]:
