@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,13 @@ CAFE = SAMPLES / "style" / "vangogh_cafe_terrace_at_night.jpg"
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)  # for tiny images as fast as two, and much faster on a busy machine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _sighup_is_heard() -> None:
+    """Even where the tests themselves are run under nohup; their processes inherit it."""
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
