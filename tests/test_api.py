@@ -54,6 +54,7 @@ EXAMPLES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda test: test.name)
 @pytest.mark.usefixtures("folder")
 def test_the_examples_run(example: doctest.DocTest) -> None:

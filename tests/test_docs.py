@@ -61,11 +61,7 @@ def _commands(page: Path) -> list[list[str]]:
 
 
 WITH_COMMANDS = [page for page in PAGES if _commands(page)]
-WITH_PYTHON = [
-    pytest.param(page, marks=[] if page.stem == "README" else pytest.mark.slow, id=page.stem)
-    for page in PAGES
-    if _blocks(page, "python")
-]
+WITH_PYTHON = [page for page in PAGES if _blocks(page, "python")]
 
 
 def _mask(path: Path, size: tuple[int, int], white: tuple[int, int, int, int]) -> None:
@@ -115,8 +111,9 @@ def test_all_commands_of_the_page_run_in_order(page: Path) -> None:
         assert result.exit_code == 0, (command, result.output)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
-@pytest.mark.parametrize("page", WITH_PYTHON)
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.stem)
 def test_the_python_of_the_page_runs(page: Path) -> None:
     for code in _blocks(page, "python"):
         quick = code.replace('"size": 256', '"size": 48, "optimizer.steps": 1')

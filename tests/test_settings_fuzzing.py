@@ -8,7 +8,7 @@ import pytest
 from tests.images.fuzzing import Reader
 from tests.settings_fuzzing import KINDS, MEMORY, Workplace, suffix
 
-FILES = 60
+FILES = 20
 
 
 @pytest.mark.parametrize("kind", KINDS)

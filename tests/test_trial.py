@@ -19,6 +19,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 def test_every_command_on_the_cpu_is_as_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial, "_STEPS", 1)
     monkeypatch.setattr(trial, "_SIDE", 48)

@@ -250,7 +250,8 @@ def test_a_second_ctrl_c_ends_at_once(batch: Command, monkeypatch: pytest.Monkey
         "finishing 1; again to stop now\nInterrupted.\n",
     )
     for thread in set(threading.enumerate()) - before:  # or they would write in the next test
-        thread.join(10)
+        if thread.is_alive():
+            thread.join(10)
 
 
 def test_folders_below(batch: Command) -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.cli.faults import COMMANDS, FAULTS, Fault, Workplace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_after_a_fault_everything_is_whole_or_absent(tmp_path: Path, fault: Fault) -> None:
     """A small share of benchmarks/faults.py's."""

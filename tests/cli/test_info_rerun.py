@@ -69,7 +69,11 @@ def test_rerun_writes_the_same_bytes(made: Path, command: Command) -> None:
         (("s.png@conv1_1", "--colors", "content", "--style-scale", "1.5"), "a.png"),
         (("--statistic", "sliced-wasserstein", "--colors", "luminance", "--seed", "2"), "a.png"),
         (("--mask", "m.png", "--statistic", "mean-std"), "a.png"),
-        (("--neighbors", "50", "--strength", "0.7", "--style-mask", "n.png"), "a.png"),
+        pytest.param(
+            ("--neighbors", "50", "--strength", "0.7", "--style-mask", "n.png"),
+            "a.png",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_rerun_repeats_every_setting(
@@ -346,6 +350,7 @@ SYNTHESES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made_by", SYNTHESES.values(), ids=SYNTHESES)
 def test_rerun_of_a_synthesis_writes_the_same_bytes(
     made_by: tuple[str, ...], folder: Path, command: Command

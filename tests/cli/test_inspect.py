@@ -19,6 +19,7 @@ def test_it_saves_a_sheet_named_after_picture_and_layer(command: Command) -> Non
     assert opened(Path("c_conv2_1.png").read_bytes()).format == "PNG"
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_network(command: Command, weights: Weights) -> None:
     options = ("--layer", "conv1_2", "--count", "2", "--size", "0", "--json", "-q")
     done = command("inspect", "c.png", *options, "-o", "out.png", "--gram", "gram.png")

@@ -62,6 +62,7 @@ def test_streams_are_afterwards_as_before() -> None:
     assert (sys.stdout, sys.stderr) == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("redirection", ["-v 2>&1 | head -n 1", "2>&-", ">&- 2>&-"])
 def test_a_picture_outlives_what_is_said_of_it(redirection: str) -> None:
@@ -70,6 +71,7 @@ def test_a_picture_outlives_what_is_said_of_it(redirection: str) -> None:
     assert Image.open("out.png").size == (48, 40)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_a_full_standard_output_is_one_line() -> None:
     done = shell(f"{STYLEFORGE} info c.png --json > /dev/full")
@@ -83,6 +85,7 @@ def test_a_full_standard_output_is_one_line() -> None:
     assert Image.open("out.png").size == (48, 40)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_a_picture_for_a_full_standard_output_is_saved_elsewhere() -> None:
     done = shell(f"{STYLEFORGE} transfer c.png s.png -p p.yaml -d cpu -q -o - > /dev/full")
@@ -102,6 +105,7 @@ def test_a_closed_standard_output_can_have_no_picture() -> None:
     assert done.returncode == 2
 
 
+@pytest.mark.slow
 def test_a_batch_goes_on_when_nobody_reads_its_lines(folder: Path) -> None:
     (folder / "photos").mkdir()
     for number in range(4):
@@ -114,6 +118,7 @@ def test_a_batch_goes_on_when_nobody_reads_its_lines(folder: Path) -> None:
     assert len(list((folder / "out").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_the_end_of_the_terminal_saves_the_picture(folder: Path) -> None:
     (folder / "long.yaml").write_text(PRESET.replace("steps: 4", "steps: 100000"))
     arguments = TRANSFER.replace("p.yaml", "long.yaml").split()

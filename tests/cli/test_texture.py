@@ -180,6 +180,7 @@ def test_a_texture_from_a_painting_has_the_size_that_is_wanted(
     assert re.fullmatch(line, done.err)
 
 
+@pytest.mark.slow
 def test_another_seed_makes_another_piece_of_a_painting(command: Command) -> None:
     for name, seed in (("a.tif", 1), ("b.tif", 1), ("d.tif", 2)):
         options = ("-s", "32", "--seed", seed, "--depth", "16", "-o", name)

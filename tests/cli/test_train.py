@@ -347,6 +347,7 @@ def test_a_training_by_any_statistic(train: Command, statistic: str) -> None:
     assert same_weights(MODEL, Path("gram.safetensors")) == (statistic == "gram")
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_by_neighbors_goes_on_to_the_same_result(
     folder: Path, train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,6 +398,7 @@ def test_an_added_style_leaves_the_others_as_they_are(
     assert np.array_equal(np.asarray(Image.open("old.png")), np.asarray(Image.open("new.png")))
 
 
+@pytest.mark.slow
 def test_an_interrupted_addition_goes_on_to_the_same_result(
     folder: Path, train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,6 +433,7 @@ def test_a_texture_needs_no_photographs(bare: Command, command: Command, folder:
     assert (folder / "wood_48x32.png").is_file()
 
 
+@pytest.mark.slow
 def test_an_interrupted_texture_goes_on_to_the_same_result(
     train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -187,6 +187,7 @@ def test_dry_run_says_what_would_run_and_writes_nothing(folder: Path, transfer: 
     assert (done.code, done.err, names(folder)) == (0, "", before)
 
 
+@pytest.mark.slow
 def test_dry_run_names_the_stages(folder: Path, transfer: Command) -> None:
     (folder / "p.yaml").write_text(
         "neighbors: {weight: 100.0, hypercolumns: 64, rounds: 4}\nscales: {start: 64, steps: 3}\n"
@@ -554,6 +555,7 @@ def painting_masks() -> tuple[str, str]:
     return "upper.png", "lower.png"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [("--neighbors", "100"), ()], ids=["neighbors", "gram"])
 def test_a_style_mask_changes_what_is_taken(transfer: Command, way: tuple[str, ...]) -> None:
     pictures = []
@@ -566,6 +568,7 @@ def test_a_style_mask_changes_what_is_taken(transfer: Command, way: tuple[str, .
     assert not np.array_equal(*pictures)
 
 
+@pytest.mark.slow
 def test_a_source_map_is_written_beside_the_picture(transfer: Command) -> None:
     named = ("-o", "out.png", "--source-map", "map.png")
     assert transfer(*named, "--neighbors", "100").code == 0

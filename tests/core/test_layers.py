@@ -1,8 +1,8 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
-from torchvision.models.vgg import cfgs, make_layers
 
 from styleforge.core.layers import CONVOLUTIONS, LAYERS, rectified
 from styleforge.vgg.weights import _TORCHVISION_INDEX
@@ -10,18 +10,25 @@ from styleforge.vgg.weights import _TORCHVISION_INDEX
 KINDS = {"conv": nn.Conv2d, "relu": nn.ReLU, "pool": nn.MaxPool2d}
 
 
+@pytest.fixture
 def torchvision_features() -> list[nn.Module]:
+    from torchvision.models.vgg import cfgs, make_layers  # takes a second
+
     with torch.device("meta"):
         return list(make_layers(cfgs["E"]))
 
 
-def test_layers_follow_torchvision_module_order() -> None:
+@pytest.mark.slow
+def test_layers_follow_torchvision_module_order(torchvision_features: list[nn.Module]) -> None:
     kinds = [KINDS[name[:4]] for name in LAYERS]
-    assert kinds == [type(module) for module in torchvision_features()]
+    assert kinds == [type(module) for module in torchvision_features]
 
 
-def test_convolutions_have_torchvision_filter_counts_and_indices() -> None:
-    modules = torchvision_features()
+@pytest.mark.slow
+def test_convolutions_have_torchvision_filter_counts_and_indices(
+    torchvision_features: list[nn.Module],
+) -> None:
+    modules = torchvision_features
     found = [modules[index] for index in _TORCHVISION_INDEX]
     assert [module.out_channels for module in found] == list(CONVOLUTIONS.values())
     assert [LAYERS[index] for index in _TORCHVISION_INDEX] == list(CONVOLUTIONS)

@@ -83,6 +83,7 @@ def gram_error(weights: Weights, image: Tensor, painting: Tensor, layer: str) ->
     return ((got - wanted).norm() / wanted.norm()).item()
 
 
+@pytest.mark.slow
 def test_a_few_steps_go_towards_the_paintings_gram_matrices(
     weights: Weights, painting: Tensor
 ) -> None:
@@ -118,6 +119,7 @@ def test_the_objective_is_the_mean_of_the_layers_relative_errors(
     assert found == pytest.approx(sum(errors) / len(errors), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_seam_is_like_the_steps_elsewhere(weights: Weights, painting: Tensor) -> None:
     run = texture(weights, painting, (64, 48), steps=8)
     for _ in run:

@@ -243,6 +243,7 @@ def outcome(folder: TrainingFolder, training: Training) -> str:
     return "went on"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_any_value_of_another_type_is_gone_on_from_or_refused(
     train: Train, folder: TrainingFolder
 ) -> None:

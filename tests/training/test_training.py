@@ -61,7 +61,14 @@ def kind_of_training(kind: str) -> tuple[TrainingPreset, dict[str, Any]]:
 
 KINDS = pytest.mark.parametrize(
     "kind",
-    ["transformer", "texture", "stylizing texture", "neighbors", "texture by neighbors"],
+    [
+        "transformer",
+        "texture",
+        *(
+            pytest.param(kind, marks=pytest.mark.slow)
+            for kind in ("stylizing texture", "neighbors", "texture by neighbors")
+        ),
+    ],
 )
 
 
@@ -311,6 +318,7 @@ def test_the_sheet_of_a_single_photo_has_one_row(train: Train) -> None:
     assert sheet.shape == (1, 3, TEXT + 2 * GAP + CELL + GAP, GAP + 2 * (CELL + GAP))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("generator", [TEXTURE, STYLIZING_TEXTURE], ids=["texture", "stylizing"])
 def test_the_sheet_of_a_texture_network_shows_three(
     generator: dict[str, Any], train: Train, photographs: Photographs

@@ -41,7 +41,7 @@ NEIGHBORS: dict[str, Any] = {
     "network": {"normalized": True},
     "content": {"alpha": 0.01, "layers": {"conv2_1": 1}},
     "style": {"beta": 0, "layers": {"conv1_1": 1, "conv2_1": 1}},
-    "neighbors": {"weight": 1, "layers": {"conv1_2": 1, "conv3_1": 1}, "rounds": 2},
+    "neighbors": {"weight": 1, "layers": {"conv1_2": 1, "pool2": 1}, "rounds": 2},
     "optimizer": {"steps": 8},
     "scales": {"start": 32, "steps": 4, "detail": 0},
     "size": 64,
@@ -111,6 +111,7 @@ def test_end_to_end_coarse_to_fine(
     assert run.image().shape == square.shape
 
 
+@pytest.mark.slow
 def test_coarse_scale_gives_the_fine_one_a_better_start(
     deep: Preset, square: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -520,6 +521,7 @@ def test_neighbors_end_to_end(square: Tensor, painting: Tensor, weights: Weights
     assert run.sources.style.shape == (16, 16), "of the last hypercolumns"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scales", [None, {"start": 32, "steps": 2}], ids=["one", "two"])
 def test_a_photo_that_is_the_painting_stays(
     scales: dict[str, Any] | None, square: Tensor, weights: Weights
@@ -533,6 +535,7 @@ def test_a_photo_that_is_the_painting_stays(
         assert psnr(finished(run), square) > 30
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_with_neighbors_and_a_sketch(
     square: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -583,6 +586,7 @@ def test_a_sketch_is_matched_and_not_kept(
     assert psnr(run.image(), resize(resize(square, progress.scale.size), (64, 64))) > 45
 
 
+@pytest.mark.slow
 def test_neighbors_go_with_adam(square: Tensor, painting: Tensor, weights: Weights) -> None:
     preset = with_neighbors(optimizer={"name": "adam", "steps": 12}, scales=None)
     run = style_transfer(square, [(painting, 1.0)], preset, weights=weights)
@@ -592,6 +596,7 @@ def test_neighbors_go_with_adam(square: Tensor, painting: Tensor, weights: Weigh
     assert run._carried.method is not None
 
 
+@pytest.mark.slow
 def test_neighbors_run_in_tiles(
     square: Tensor, painting: Tensor, weights: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -616,6 +621,7 @@ def test_short_floats_do_with_neighbors(square: Tensor, painting: Tensor, weight
     assert finished(run).isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["painterly", "gram"])
 def test_no_strength_leaves_the_photo(name: str, square: Tensor, painting: Tensor) -> None:
     """Its detail too, though coarser scales come first."""
@@ -624,6 +630,7 @@ def test_no_strength_leaves_the_photo(name: str, square: Tensor, painting: Tenso
     assert psnr(finished(style_transfer(square, [(painting, 1.0)], preset)), square) > 45
 
 
+@pytest.mark.slow
 def test_the_photos_content_goes_as_strength_rises(
     square: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -656,6 +663,7 @@ def test_only_what_is_white_in_a_style_mask_is_a_gram_matrix(
         torch.testing.assert_close(gram, gram_matrix(left))
 
 
+@pytest.mark.slow
 def test_a_white_style_mask_is_no_mask(square: Tensor, painting: Tensor, weights: Weights) -> None:
     white = torch.ones(1, 1, *painting.shape[2:])
     style = {**NEIGHBORS["style"], "beta": 10}

