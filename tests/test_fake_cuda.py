@@ -6,6 +6,7 @@ number. Without CUDA torch's engine takes no gradients of such tensors: here the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from styleforge.networks.texture_network import TextureNetwork
 from styleforge.optimize.adam import Adam
 from styleforge.optimize.evaluation import Evaluator
 from styleforge.optimize.lbfgs import LBFGS
-from styleforge.optimize.parameterization import Parameterization
+from styleforge.optimize.parameterization import Parameterization, dct_matrix, hartley_matrix
 from styleforge.presets.networks import TextureSettings, TransformerSettings
 from styleforge.presets.training import TrainingPreset, load_training_preset
 from styleforge.presets.transfer import load_preset
@@ -36,9 +37,11 @@ SIDE = 64
 
 
 @pytest.fixture
-def fake() -> FakeTensorMode:
+def fake() -> Iterator[FakeTensorMode]:
     """Entered by the tests once what lies in files is there."""
-    return FakeTensorMode(allow_non_fake_inputs=True)
+    yield FakeTensorMode(allow_non_fake_inputs=True)
+    dct_matrix.cache_clear()
+    hartley_matrix.cache_clear()
 
 
 def no_gradient(_loss: Tensor, point: Tensor) -> tuple[Tensor]:
