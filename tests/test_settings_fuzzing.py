@@ -8,9 +8,10 @@ import pytest
 from tests.images.fuzzing import Reader
 from tests.settings_fuzzing import KINDS, MEMORY, Workplace, suffix
 
-FILES = 20
+FILES = 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged_files_are_read_or_refused(kind: str, tmp_path: Path) -> None:
     """A small share of benchmarks/fuzz_settings.py's: no traceback, no hang, none changed."""

@@ -60,6 +60,7 @@ def test_a_style_that_cannot_be_read_fails_its_pictures(
     }
 
 
+@pytest.mark.slow
 def test_several_workers_make_the_bytes_of_one(
     trained: TrainedStyle, optimized: OptimizedStyle, make_batch: MakeBatch, workplace: Path
 ) -> None:

@@ -29,6 +29,7 @@ def calibrate(command: Command, photographs: Path) -> Command:
     return lambda *options: command("calibrate", photographs, *options)
 
 
+@pytest.mark.slow
 def test_it_measures_every_filter_for_every_pooling_and_padding(
     calibrate: Command, weights: Weights, photographs: Path
 ) -> None:

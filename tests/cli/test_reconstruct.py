@@ -33,6 +33,7 @@ def test_one_layer_gives_one_picture(command: Command) -> None:
     assert psnr(load_image("out.png").pixels, photo) > 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "picture"), [("content", "c.png"), ("style", "s.png")])
 def test_a_sheet_of_the_original_and_five_reconstructions(
     command: Command, kind: str, picture: str

@@ -53,6 +53,7 @@ def test_a_picture_of_any_size_format_and_tool_is_taken(command: Command) -> Non
     assert 0 < report["content"]["mean"] < 0.1
 
 
+@pytest.mark.slow
 def test_several_styles_blend_by_their_weights(command: Command) -> None:
     noise().save("n.png")
 

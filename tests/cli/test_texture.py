@@ -190,6 +190,7 @@ def test_another_seed_makes_another_piece_of_a_painting(command: Command) -> Non
     assert not np.array_equal(first, other)
 
 
+@pytest.mark.slow
 def test_a_tile_from_a_painting_has_sides_that_are_multiples_of_16(command: Command) -> None:
     done = command(*SYNTHESIS, "-s", "50x40", "--tile")
     assert done.err == (

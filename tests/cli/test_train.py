@@ -103,6 +103,7 @@ def send(*numbers: signal.Signals) -> Callable[[], None]:
     return action
 
 
+@pytest.mark.slow
 def test_a_training_from_photographs_to_a_stylized_photo(
     folder: Path, bare: Command, command: Command
 ) -> None:
@@ -179,6 +180,7 @@ def test_json_is_one_object_on_one_line(train: Command) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_same_training_makes_the_same_weights(train: Command) -> None:
     train("-n", "2")
     MODEL.rename("first.safetensors")
@@ -239,6 +241,7 @@ def test_an_interrupted_training_goes_on_to_the_same_result(
     assert losses[0] == losses[1]
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_last_checkpoint(
     train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -522,6 +525,7 @@ def test_the_default_preset_is_johnson(bare: Command, requests: list[TrainingReq
     assert requests[0].preset == load_training_preset("johnson")
 
 
+@pytest.mark.slow
 def test_a_loss_that_stays_without_a_number_keeps_the_checkpoint(
     train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

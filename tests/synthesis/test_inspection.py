@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 import torch
 from PIL import Image
 
@@ -52,6 +53,7 @@ def test_channels_that_are_silent_are_black() -> None:
     assert (picture[..., 2 * GAP : 2 * GAP + 40, 2 * GAP : 2 * GAP + 40] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_gram_matrix_is_drawn_as_a_png() -> None:
     content = gram_picture(gram_matrix(FEATURES)[0], "Gram matrix of conv4_2")
     image = Image.open(io.BytesIO(content))

@@ -111,6 +111,7 @@ def test_a_training_can_be_iterated_over_in_parts(train: Train) -> None:
     assert_same_training(parts, whole)
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(train: Train) -> None:
     assert steps_of(train(preset(), workers=1)) == steps_of(train(preset()))
 

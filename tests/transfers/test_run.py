@@ -96,6 +96,7 @@ def test_end_to_end_at_one_size(
     assert run.image().max() <= 1
 
 
+@pytest.mark.slow
 def test_end_to_end_coarse_to_fine(
     deep: Preset, square: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -548,6 +549,7 @@ def test_same_seed_gives_the_same_bytes_with_neighbors_and_a_sketch(
     assert first.numpy().tobytes() == second.numpy().tobytes()
 
 
+@pytest.mark.slow
 def test_image_has_the_final_size_at_any_moment_of_all_stages(
     square: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -570,6 +572,7 @@ def test_image_has_the_final_size_at_any_moment_of_all_stages(
     assert seen == set(Stage)
 
 
+@pytest.mark.slow
 def test_a_sketch_is_matched_and_not_kept(
     square: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -677,6 +680,7 @@ def test_a_white_style_mask_is_no_mask(square: Tensor, painting: Tensor, weights
             assert own[0].loss.total == pytest.approx(other[0].loss.total, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_a_flat_photo_larger_than_hypercolumns_are(photo: Tensor, weights: Weights) -> None:
     """Reduced to 32 pixels in length, deep layers would see nothing of it."""
     flat = resize(photo, (256, 32))

@@ -115,6 +115,7 @@ def test_convention_everything_is_brought_to_the_content_images_shape_and_one_lo
     assert found == of(small, photo_small, painting_small, weights=weights, size=48)
 
 
+@pytest.mark.slow
 def test_styles_blend_as_in_a_transfer(photo: Tensor, painting: Tensor, weights: Weights) -> None:
     other = 1 - painting
     twice = of(photo, photo, (painting, 1.0), (painting, 3.0), weights=weights)
