@@ -24,7 +24,7 @@ from tests.conftest import CAFE, CHELSEA
 
 PRESET = """
 network: {normalized: false}
-content: {layers: {conv2_1: 1.0}}
+content: {layers: {conv1_1: 1.0}}
 style: {layers: {conv1_1: 1.0}}
 optimizer: {steps: 4}
 scales: null

@@ -446,7 +446,7 @@ def test_layers_replace_the_presets(transfer: Command, jobs: list[TransferJob]) 
     assert first.content.layers == {"relu3_1": 1.0}
     assert first.style.layers == {"conv1_1": 0.5, "pool2": 0.1}
     assert second.style.layers == {"conv1_1": 0.5, "conv2_1": 0.5}
-    assert second.content.layers == {"conv2_1": 1.0}
+    assert second.content.layers == {"conv1_1": 1.0}
 
 
 def test_several_styles_with_weights_and_a_name_with_a_colon(
