@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Any
 from styleforge.batches.plan import Batch
 from styleforge.batches.work import Outcome
 from styleforge.cli.parsing import duration, spelled
-from styleforge.cli.progress import bar, print_json, say
+from styleforge.cli.progress import bar, print_json, say, suggest
 
 
 class Report:
@@ -27,6 +28,7 @@ class Report:
         self._folder = folder
         self._styles = batch.styles
         self._counts: Counter[str] = Counter()
+        self._last: Path | None = None
         self._total = len(batch.tasks)
         self._quiet = quiet
         self._verbose = verbose
@@ -41,6 +43,8 @@ class Report:
 
     def add(self, outcome: Outcome, *, show: bool = True) -> None:
         self._counts[outcome.status] += 1
+        if outcome.status != "failed":
+            self._last = outcome.task.target
         if outcome.status == "failed":
             self.failures.append(outcome)
         if not show:
@@ -69,6 +73,10 @@ class Report:
         parts += ["interrupted"] if interrupted else []
         took = duration(time.perf_counter() - self._started)
         say(f"{', '.join(parts)}; {took}, in {self._folder}")
+        if interrupted or left or self.failures:
+            suggest("the same command again makes what is missing")
+        elif self._last is not None:
+            suggest(f"styleforge info {shlex.quote(str(self._last))} shows how it was made")
 
     def _line(self, outcome: Outcome) -> dict[str, Any]:
         task = outcome.task

@@ -10,7 +10,7 @@ import typer
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
-from styleforge.cli.progress import say
+from styleforge.cli.progress import say, suggest
 from styleforge.cli.report import elapsed
 from styleforge.core.signals import hear_ctrl_c
 
@@ -73,3 +73,4 @@ def calibrate(
                 tensors[normalization.key_of(loaded.sha256, pooling, padding, name)] = mean
     write_atomically(output, save(tensors))
     say(f"Saved {output} in {elapsed(started)}")
+    suggest(f"in a checkout, it goes to styleforge/data/{normalization.SHIPPED_FILE}")

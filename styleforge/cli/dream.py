@@ -60,11 +60,12 @@ def dream(
     device: options.Device = "auto",
     no_recipe: options.NoRecipe = False,
     force: options.Force = False,
+    opened: options.Open = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Change a picture, or noise, so that a part of the network responds more to it."""
-    manner = Manner("dream", quiet, as_json, time.perf_counter())
+    manner = Manner("dream", quiet, as_json, time.perf_counter(), shown=opened)
     manner.check(output, force=force)
     manner.begin(f"{layer} from {image or 'noise'}")
     from styleforge.cli.synthesis_run import run

@@ -232,6 +232,10 @@ StripMetadata = Annotated[
 Force = Annotated[
     bool, typer.Option("-f", "--force", help="Overwrite what is there.", rich_help_panel=SAVED)
 ]
+Open = Annotated[
+    bool,
+    typer.Option("--open", help="Show the result in the system's viewer.", rich_help_panel=SAVED),
+]
 Quiet = Annotated[
     bool, typer.Option("-q", "--quiet", help="Print errors only.", rich_help_panel=SAID)
 ]

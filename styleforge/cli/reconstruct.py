@@ -43,11 +43,12 @@ def content(
     device: options.Device = "auto",
     no_recipe: options.NoRecipe = False,
     force: options.Force = False,
+    opened: options.Open = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Find images with the photo's features (Gatys et al. 2016, figure 1), from white noise."""
-    manner = Manner("reconstruct content", quiet, as_json, time.perf_counter())
+    manner = Manner("reconstruct content", quiet, as_json, time.perf_counter(), shown=opened)
     manner.check(output, force=force)
     manner.begin(str(picture))
     from styleforge.cli.synthesis_run import run
@@ -88,11 +89,12 @@ def style(
     device: options.Device = "auto",
     no_recipe: options.NoRecipe = False,
     force: options.Force = False,
+    opened: options.Open = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Find images with the painting's Gram matrices (Gatys et al. 2016, figure 1), from noise."""
-    manner = Manner("reconstruct style", quiet, as_json, time.perf_counter())
+    manner = Manner("reconstruct style", quiet, as_json, time.perf_counter(), shown=opened)
     manner.check(output, force=force)
     manner.begin(str(picture))
     from styleforge.cli.synthesis_run import run

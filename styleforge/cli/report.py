@@ -32,6 +32,8 @@ class Manner:
     as_json: bool
     started: float
     verbose: bool = False
+    shown: bool = False
+    """Whether the picture is opened in the system's viewer at the end."""
 
     def check(self, output: str | Path | None, *, force: bool) -> None:
         """Raise :class:`UsageError` where a file is in the output's place.
@@ -42,6 +44,8 @@ class Manner:
             raise UsageError("--json and -o - both want standard output; name an output file")
         if str(output) == STDOUT and getattr(sys.stdout, "error", None):
             raise UsageError("standard output is closed; name an output file")
+        if str(output) == STDOUT and self.shown:
+            raise UsageError("--open needs a file to open, not standard output")
         if output and str(output) != STDOUT:
             check_is_free(Path(output), force=force)
 
@@ -103,8 +107,16 @@ def conclude(
             say(details)
         if str(report["output"]) != STDOUT:
             suggest(_HINT.format(shlex.quote(report["output"])))
+    if manner.shown:
+        show(report["output"])
     if not finished:
         raise typer.Exit(INTERRUPTED)
+
+
+def show(output: str) -> None:
+    """Open a file in the system's viewer; where there is none, it only says so."""
+    if typer.launch(output) != 0:
+        say(f"Warning: there is no viewer to open {output} with")
 
 
 def elapsed(started: float) -> str:

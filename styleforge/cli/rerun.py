@@ -70,6 +70,7 @@ def rerun(
         ),
     ] = False,
     force: options.Force = False,
+    opened: options.Open = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -77,7 +78,7 @@ def rerun(
 
     On a CPU with the same versions and number of threads, the new file's pixels are the same.
     """
-    manner = Manner("rerun", quiet, as_json, time.perf_counter())
+    manner = Manner("rerun", quiet, as_json, time.perf_counter(), shown=opened)
     manner.check(output, force=force)
     if list_inputs:
         output = None

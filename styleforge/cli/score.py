@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,8 @@ import typer
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
-from styleforge.cli.progress import print_json
+from styleforge.cli.progress import print_json, say, suggest
+from styleforge.cli.report import elapsed
 from styleforge.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def score(
     nearer); usage is the share of the painting's patches that are the most similar to any (up to
     1); leak is how much of the photo's fine detail is in the picture (1: all, 0: none).
     """
+    started = time.perf_counter()
     from styleforge.core.devices import out_of_memory_as_error
     from styleforge.images.load import load_image
     from styleforge.jobs.spelling import with_weight
@@ -72,6 +75,8 @@ def score(
     from rich.console import Console
 
     Console().print(_table(found))
+    say(f"Measured {pastiche} in {elapsed(started)}")
+    suggest("score another picture of the same photo and painting beside it: less is nearer")
 
 
 def _report(found: Score) -> dict[str, Any]:

@@ -74,6 +74,7 @@ def sheet(
     precision: options.Precision = "auto",
     memory: options.Memory = "",
     force: options.Force = False,
+    opened: options.Open = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
     dry_run: options.DryRun = False,
@@ -83,7 +84,7 @@ def sheet(
     The pictures, with their recipes, and index.html go to a folder named as the sheet. Those
     that are there are not made again, so an interrupted sheet goes on where it stopped.
     """
-    manner = Manner("sheet", quiet, as_json, time.perf_counter())
+    manner = Manner("sheet", quiet, as_json, time.perf_counter(), shown=opened)
     named = [*(paintings or ()), *(style or ())]
     if not named:
         raise UsageError("name a painting, too: styleforge sheet PHOTO PAINTING -o SHEET")

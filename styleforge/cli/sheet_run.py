@@ -11,7 +11,7 @@ import typer
 
 from styleforge.cli.parsing import duration, spelled
 from styleforge.cli.progress import bar, print_json, print_lines, say, suggest
-from styleforge.cli.report import Manner
+from styleforge.cli.report import Manner, show
 from styleforge.core.devices import describe
 from styleforge.core.errors import INTERRUPTED, WorkError, reason_of
 from styleforge.core.signals import interruptible
@@ -67,6 +67,8 @@ def run(job: SheetJob, manner: Manner) -> None:
         say(f"Saved {job.request.output} ({len(made)} pictures) in {duration(seconds)}")
         say(f"pictures and recipes: {job.page}")
         suggest("styleforge transfer with the settings of the one that you like, and a larger -s")
+    if manner.shown:
+        show(str(job.request.output))
     if failed:
         say(
             f"Error: {len(failed)} of {len(job.cells)} pictures could not be made: "

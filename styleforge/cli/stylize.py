@@ -46,11 +46,12 @@ def stylize(
     no_recipe: options.NoRecipe = False,
     strip_metadata: options.StripMetadata = False,
     force: options.Force = False,
+    opened: options.Open = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Repaint a photo by a trained network, in one pass."""
-    manner = Manner("stylize", quiet, as_json, time.perf_counter())
+    manner = Manner("stylize", quiet, as_json, time.perf_counter(), shown=opened)
     manner.check(output, force=force)
     manner.begin(f"{photo} by {' and '.join(style or [model or 'no style'])}")
     from styleforge.cli.stylize_run import run

@@ -49,11 +49,12 @@ def texture(
     depth: options.Depth = 8,
     no_recipe: options.NoRecipe = False,
     force: options.Force = False,
+    opened: options.Open = False,
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Make a texture of any size: from a painting, or with a network that was trained on it."""
-    manner = Manner("texture", quiet, as_json, time.perf_counter())
+    manner = Manner("texture", quiet, as_json, time.perf_counter(), shown=opened)
     manner.check(output, force=force)
     manner.begin(f"{style or model}, {size}")
     from styleforge.cli.synthesis_run import run

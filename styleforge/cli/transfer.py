@@ -126,13 +126,14 @@ def transfer(
     no_recipe: options.NoRecipe = False,
     strip_metadata: options.StripMetadata = False,
     force: options.Force = False,
+    opened: options.Open = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
     as_json: options.AsJson = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Repaint a photo in the style of one or more paintings."""
-    manner = Manner("transfer", quiet, as_json, time.perf_counter(), verbose)
+    manner = Manner("transfer", quiet, as_json, time.perf_counter(), verbose, opened)
     named = [*(paintings or ()), *(style or ())]
     if not named:
         raise UsageError("name a painting, too: styleforge transfer PHOTO PAINTING")

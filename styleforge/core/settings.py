@@ -84,8 +84,16 @@ class _Loader(yaml.SafeLoader):
             )
         return number
 
+    def text(self, node: yaml.ScalarNode) -> str:
+        """Of 080 YAML makes text, which becomes 80 where a number is wanted."""
+        text = str(super().construct_yaml_str(node))
+        if node.style is None and re.fullmatch(r"[-+]?0[0-9_]+", text):
+            raise MisleadingError(node, f"{text} is no number to YAML; write it without the 0")
+        return text
+
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.whole_number)
+_Loader.add_constructor("tag:yaml.org,2002:str", _Loader.text)
 
 
 def parse_yaml(text: str) -> Any:

@@ -158,6 +158,49 @@ def test_the_last_line_says_what_may_be_done_next(
     assert command(*arguments).next == line
 
 
+def test_a_batch_shows_one_of_its_pictures_or_goes_on(folder: Path, command: Command) -> None:
+    (folder / "photos").mkdir()
+    (folder / "c.png").rename(folder / "photos" / "c.png")
+    batch = ("batch", "photos", "-o", "out", "--style", "mosaic", "--workers", "1")
+    assert command(*batch).next == "styleforge info out/c_mosaic.png shows how it was made"
+    (folder / "photos" / "d.png").write_bytes(b"no picture")
+    done = command(*batch)
+    assert done.err.splitlines()[-1].startswith("0 done, 1 failed, 1 skipped; ")
+    assert done.next == "the same command again makes what is missing"
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(0, ""), (1, "Warning: there is no viewer to open out.png with\n")]
+)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("transfer", "c.png", "s.png", "-p", "p.yaml"),
+        ("stylize", "c.png", "--style", "mosaic"),
+        ("texture", "s.png", "-s", "48x48", "-n", "1"),
+        ("sheet", "c.png", "s.png", "-p", "p.yaml"),
+    ],
+    ids=lambda arguments: str(arguments[0]),
+)
+def test_the_result_is_opened_if_so_wished(
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+    said: str,
+) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr("typer.launch", lambda path: shown.append(path) or code)
+    done = command(*arguments, "-o", "out.png", "-q", "--open")
+    assert (done.code, done.err, shown) == (0, said, ["out.png"])
+
+
+def test_what_is_no_file_cannot_be_opened(command: Command) -> None:
+    done = command("stylize", "c.png", "--style", "mosaic", "-o", "-", "--open")
+    assert done.code == 2
+    assert done.err == "Error: --open needs a file to open, not standard output\n"
+
+
 def test_an_inspection_suggests_a_dream(command: Command) -> None:
     done = command("inspect", "c.png", "-s", "48")
     assert re.fullmatch(r"Saved c_conv4_2.png in \d+\.\d s\n", done.err)

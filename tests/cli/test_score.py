@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ ORIGINALS = ("--content", "c.png", "--style", "s.png", "-s", "64")
 
 def test_the_table_has_every_layer_colors_and_similarity(command: Command) -> None:
     done = command("score", "c.png", *ORIGINALS)
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0
+    assert re.fullmatch(r"Measured c.png in \d+\.\d s\n", done.err)
+    assert done.next.startswith("score another picture")
     title, *rows = done.text.splitlines()
     columns = "to the content to the style from its patches"
     assert " ".join(title.split()) == f"at 64 x 53 {columns}"

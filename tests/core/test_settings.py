@@ -175,6 +175,7 @@ MISLEADING = {
     "size: 1\nseed: 2\nsize: 3": "line 3: size is there twice",
     "style:\n  layers: {conv1_1: 1,\n    conv1_1: 2}": "line 3: conv1_1 is there twice",
     "size: 060": "line 1: YAML reads 060 as 48; write 48, or what is meant",
+    "size: 080": "line 1: 080 is no number to YAML; write it without the 0",
     "size: -0_7": "line 1: YAML reads -0_7 as -7; write -7, or what is meant",
     "size: 8:30": "line 1: YAML reads 8:30 as 510; write 510, or what is meant",
     f"size: {'9' * 5000}": "line 1: a number of 5000 characters",
@@ -185,7 +186,7 @@ MISLEADING = {
 }
 
 
-@pytest.mark.parametrize(("text", "reason"), MISLEADING.items(), ids=map(str, range(10)))
+@pytest.mark.parametrize(("text", "reason"), MISLEADING.items(), ids=map(str, range(11)))
 def test_what_yaml_allows_and_nobody_means(text: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text)
