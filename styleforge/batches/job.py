@@ -20,6 +20,7 @@ from styleforge.core.devices import pick_device, pick_precision
 from styleforge.core.errors import UsageError
 from styleforge.images.save import Depth
 from styleforge.jobs.look import Look
+from styleforge.jobs.result import EVERYTHING, Kept
 from styleforge.jobs.spelling import with_weight
 from styleforge.jobs.styles import OptimizedStyle, Painting, Style, TrainedStyle, stylizing_model
 from styleforge.networks.registry import find_model, find_style
@@ -63,6 +64,7 @@ class BatchRequest:
     depth: Depth = 8
     fail_fast: bool = False
     force: bool = False
+    kept: Kept = EVERYTHING
 
     @cached_property
     def preset(self) -> Preset:
@@ -98,6 +100,7 @@ class BatchJob:
             force=request.force,
             memory=request.memory,
             sequence=request.sequence,
+            kept=request.kept,
         )
         return cls(request, sources, batch, device)
 

@@ -143,7 +143,14 @@ def _perform(batch: Batch, index: int, task: Task, painters: Painters, turn: _Tu
         painter = painters.of(task)
     except Exception as error:
         return Outcome(task, "failed", 0.0, reason_of(error))
-    return perform(task, painter, force=batch.force, before=batch.before(index), turn=turn)
+    return perform(
+        task,
+        painter,
+        force=batch.force,
+        kept=batch.kept,
+        before=batch.before(index),
+        turn=turn,
+    )
 
 
 def _until_all_end(

@@ -36,12 +36,14 @@ class Worker:
         os.chdir(folder)  # where the batch's paths begin
         keep_freed_memory()
         torch.set_num_threads(split.threads)
-        self._force = batch.force
+        self._batch = batch
         self._painters = Painters(batch, torch.device(device), workers=split.workers)
 
     def perform(self, task: Task) -> Outcome:
         try:
-            return perform(task, self._painters.of(task), force=self._force)
+            return perform(
+                task, self._painters.of(task), force=self._batch.force, kept=self._batch.kept
+            )
         except StyleforgeError as error:
             return Outcome(task, "failed", 0.0, str(error))
 

@@ -10,6 +10,7 @@ import torch
 
 from styleforge.batches.sources import Task
 from styleforge.jobs.painters import Painter
+from styleforge.jobs.result import EVERYTHING, Kept
 from styleforge.jobs.styles import Style
 from styleforge.transfers.estimate import available_memory
 
@@ -19,7 +20,8 @@ class Batch:
     """Everything to do, and how. Can be pickled, for other processes and machines.
 
     ``memory`` is what all pictures in work may take together; None: what is free. In a
-    ``sequence`` each picture starts from the result of the one before it.
+    ``sequence`` each picture starts from the result of the one before it. ``kept`` is what the
+    files tell.
     """
 
     styles: Sequence[Style]
@@ -27,6 +29,7 @@ class Batch:
     force: bool = False
     memory: int | None = None
     sequence: bool = False
+    kept: Kept = EVERYTHING
 
     def share(self, rank: int, count: int) -> Batch:
         """Every so-manieth task, for one of several processes."""

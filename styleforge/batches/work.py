@@ -25,7 +25,7 @@ from styleforge.jobs.recipe import (
     essence,
     load_recipe,
 )
-from styleforge.jobs.result import Result
+from styleforge.jobs.result import EVERYTHING, Kept, Result
 
 Status = Literal["done", "skipped", "failed"]
 
@@ -45,30 +45,39 @@ def perform(
     painter: Painter,
     *,
     force: bool = False,
+    kept: Kept = EVERYTHING,
     before: Task | None = None,
     turn: AbstractContextManager[Any] | None = None,
 ) -> Outcome:
     """Carry a task out, unless its result is there already and of the same recipe.
 
-    ``before`` is a finished task to start from (a sequence's last frame). ``turn`` is entered
-    for the painting alone, so that others read and write meanwhile. Nothing is raised: whatever
-    goes wrong with one picture, a bug too, is an outcome, and others go on.
+    ``kept`` is what the file tells. ``before`` is a finished task to start from (a sequence's
+    last frame). ``turn`` is entered for the painting alone, so that others read and write
+    meanwhile. Nothing is raised: whatever goes wrong with one picture, a bug too, is an outcome,
+    and others go on.
     """
     started = time.perf_counter()
     try:
-        done = _perform(task, painter, force=force, before=before, turn=turn or nullcontext())
+        done = _perform(
+            task, painter, force=force, kept=kept, before=before, turn=turn or nullcontext()
+        )
     except Exception as error:
         return Outcome(task, "failed", time.perf_counter() - started, reason_of(error))
     return Outcome(task, "done" if done else "skipped", time.perf_counter() - started)
 
 
-def is_finished(target: Path, recipe: TransferRecipe | StylizeRecipe) -> bool:
+def is_finished(
+    target: Path, recipe: TransferRecipe | StylizeRecipe, kept: Kept = EVERYTHING
+) -> bool:
     """Whether a file is the result of this recipe, whatever its inputs were named.
 
+    Where results hold no recipe, any whole picture is taken for it.
     Raises :class:`UsageError` for a file that styleforge did not make.
     """
     if not os.path.exists(target):  # noqa: PTH110 (raises nothing)
         return False
+    if not kept.recipe:
+        return is_whole(target)
     there = _recipe_in(target)
     if there is None:
         raise UsageError(f"{target} exists and is not of styleforge; `force` overwrites it")
@@ -80,13 +89,14 @@ def _perform(
     painter: Painter,
     *,
     force: bool,
+    kept: Kept,
     before: Task | None,
     turn: AbstractContextManager[Any],
 ) -> bool:
     """False where there was nothing to do."""
     inputs = Before(_input(before.source), _input(before.target)) if before else None
     recipe = painter.recipe(_input(task.source), inputs)
-    if not force and is_finished(task.target, recipe):
+    if not force and is_finished(task.target, recipe, kept):
         return False
     photo = load_image(task.source, min_side=painter.min_side)
     task.target.parent.mkdir(parents=True, exist_ok=True)
@@ -100,7 +110,7 @@ def _perform(
     last = Frame(load_image(before.source), load_image(before.target)) if before else None
     with turn:
         image = painter.paint(photo, last)
-    Result.of(image, recipe, photo, depth=painter.depth).save(task.target)
+    Result.of(image, recipe, photo, depth=painter.depth).with_only(kept).save(task.target)
     return True
 
 

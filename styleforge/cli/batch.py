@@ -109,6 +109,8 @@ def batch(
     precision: options.Precision = "auto",
     memory: options.Memory = "",
     depth: options.Depth = 8,
+    no_recipe: options.NoRecipe = False,
+    strip_metadata: options.StripMetadata = False,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at a failure.", rich_help_panel=RUN)
     ] = False,
@@ -137,6 +139,7 @@ def batch(
     torchrun --nproc-per-node 2 -m styleforge batch ... --engine torchrun
     """
     from styleforge.batches.job import BatchRequest
+    from styleforge.jobs.result import Kept
     from styleforge.presets.grid import settings_of
 
     given = {"optimizer.steps": steps, "style.beta": beta}
@@ -165,6 +168,7 @@ def batch(
         depth=bit_depth(depth),
         fail_fast=fail_fast,
         force=force,
+        kept=Kept(recipe=not no_recipe, metadata=not strip_metadata),
     )
     if dry_run:
         from styleforge.cli.batch_plan import print_plan

@@ -69,7 +69,8 @@ def _is_done(job: BatchJob, source: Path, target: Path, painter: Painter) -> boo
     if job.request.force or job.request.sequence:
         return False
     try:
-        return is_finished(target, painter.recipe(Input(str(source), file_sha256(source)), None))
+        recipe = painter.recipe(Input(str(source), file_sha256(source)), None)
+        return is_finished(target, recipe, job.request.kept)
     except (StyleforgeError, OSError):
         return False
 

@@ -23,6 +23,9 @@ class Kept:
     metadata: bool = True
 
 
+EVERYTHING = Kept()
+
+
 @dataclass(frozen=True, repr=False)
 class Result:
     """``pixels`` (1, 3, H, W), sRGB in [0, 1], on the CPU.

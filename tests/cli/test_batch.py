@@ -254,6 +254,17 @@ def test_a_second_ctrl_c_ends_at_once(batch: Command, monkeypatch: pytest.Monkey
             thread.join(10)
 
 
+def test_who_publishes_can_leave_out_recipes(batch: Command) -> None:
+    published = ("photos", *MODEL, "-o", "out", "--no-recipe", "--strip-metadata")
+    assert batch(*published).err == "3 done, 0 failed, 0 skipped\n"
+    for path in Path("out").iterdir():
+        assert len(Image.open(path).getexif()) == 0
+    cut = Path("out", results()[0])
+    cut.write_bytes(cut.read_bytes()[:100])
+    assert batch(*published).err == "1 done, 0 failed, 2 skipped\n"
+    assert "0 to do, 3 finished" in batch(*published, "--dry-run").text
+
+
 def test_folders_below(batch: Command) -> None:
     write_photos(Path("photos/below/deep"), 1)
     Path("photos/notes.txt").touch()
