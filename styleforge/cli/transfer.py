@@ -123,6 +123,15 @@ def transfer(
             rich_help_panel=SAVED,
         ),
     ] = None,
+    preview: Annotated[
+        Path | None,
+        typer.Option(
+            "--preview",
+            metavar="FILE",
+            help="Also a small picture on the way, for a viewer that refreshes it.",
+            rich_help_panel=SAVED,
+        ),
+    ] = None,
     no_recipe: options.NoRecipe = False,
     strip_metadata: options.StripMetadata = False,
     force: options.Force = False,
@@ -181,6 +190,7 @@ def transfer(
         save_every=save_every,
         animate=animate,
         source_map=source_map,
+        preview=preview,
         force=force,
         kept=Kept(recipe=not no_recipe, metadata=not strip_metadata),
         memory=memory_size(memory),

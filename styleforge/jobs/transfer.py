@@ -15,12 +15,13 @@ from styleforge.core.devices import Precision, pick_device, pick_precision
 from styleforge.core.errors import UsageError
 from styleforge.core.files import write_atomically
 from styleforge.images.animation import Film, check_animation, encode_animation
-from styleforge.images.geometry import Size
+from styleforge.images.geometry import Size, fit_size
 from styleforge.images.load import ImageSource, Picture, load_image, stem_of
 from styleforge.images.save import Depth, check_output, save_image
 from styleforge.jobs.mistakes import check_painting, check_photo
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import TransferPainter, steps
+from styleforge.jobs.preview import SIDE, Preview, check_preview
 from styleforge.jobs.recipe import Input, TransferRecipe
 from styleforge.jobs.result import Kept, Result
 from styleforge.jobs.styles import LoadedStyle, OptimizedStyle, Painting, named_masks
@@ -40,8 +41,8 @@ class TransferRequest:
 
     ``init_photo`` is what the initial image was made from, if it is to move with the scene.
     ``memory`` is the bytes that the run may take; None: what is free. ``animate`` is where to
-    show how the picture came about, ``source_map`` where its places came from. ``kept`` is what
-    the file tells.
+    show how the picture came about, ``source_map`` where its places came from, ``preview`` a
+    small picture on the way. ``kept`` is what the file tells.
     """
 
     photo: ImageSource
@@ -57,6 +58,7 @@ class TransferRequest:
     save_every: int = 0
     animate: Path | None = None
     source_map: Path | None = None
+    preview: Path | None = None
     force: bool = False
     memory: int | None = None
     precision: str = "auto"
@@ -177,8 +179,10 @@ class TransferJob:
         return self.output.with_stem(f"{self.output.stem}_{step:0{digits}d}")
 
     def _check_outputs(self) -> None:
+        self._check_different()
         self._check_source_map()
         self._check_animation()
+        self._check_preview()
         every = self.request.save_every
         if self.output is None:
             if every:
@@ -203,6 +207,32 @@ class TransferJob:
         ]
         return [self.snapshot_path(last), *sorted(found)] if last else []
 
+    def _check_different(self) -> None:
+        """Raise :class:`UsageError` where two results have one name."""
+        request = self.request
+        taken: dict[Path | None, str] = {self.output: "output"}
+        for option, path in (
+            ("source_map", request.source_map),
+            ("animate", request.animate),
+            ("preview", request.preview),
+        ):
+            if path is not None and taken.setdefault(path, option) != option:
+                raise UsageError(f"{path}: `{option}` and `{taken[path]}` are the same file")
+
+    def _check_preview(self) -> None:
+        path = self.request.preview
+        if path is None:
+            return
+        if not self.request.force:
+            check_preview(path)
+        check_output(
+            path,
+            inputs=[picture.path for picture in self.inputs],
+            force=True,
+            depth=8,
+            size=fit_size(self.size, SIDE),
+        )
+
     def _check_source_map(self) -> None:
         path = self.request.source_map
         if path is None:
@@ -212,16 +242,12 @@ class TransferJob:
                 f"`source_map` shows where neighbors came from, and {self.request.preset_name} "
                 "takes none; use `preset` painterly, or `neighbors` 100"
             )
-        if path == self.output:
-            raise UsageError(f"{path}: `source_map` and `output` are the same file")
         self._check_output(path, 8, pictures=2)
 
     def _check_animation(self) -> None:
         path = self.request.animate
         if path is None:
             return
-        if path == self.output:
-            raise UsageError(f"{path}: `animate` and `output` are the same file")
         inputs = [picture.path for picture in self.inputs]
         check_animation(path, inputs=inputs, force=self.request.force)
 
@@ -247,6 +273,8 @@ class TransferRun:
     def __init__(self, job: TransferJob, painter: TransferPainter) -> None:
         self.job = job
         self.painter = painter
+        preview = job.request.preview
+        self._preview = None if preview is None else Preview(preview)
         self.step_count = 0
         """Steps taken so far, at all scales."""
         self._transfer = painter.start(job.photo, init=job.init, init_photo=job.init_photo)
@@ -266,6 +294,8 @@ class TransferRun:
             self.step_count += progress.step > 0
             if self._film is not None and self._film.wants(progress.evaluations - 1):
                 self._film.add(progress.iterate.image())
+            if self._preview is not None:
+                self._preview.show(progress.iterate.image)
             if self._snapshot_is_due(progress):
                 self.result().save(self.job.snapshot_path(self.step_count))
             yield progress
@@ -281,7 +311,7 @@ class TransferRun:
         ).with_only(self.job.request.kept)
 
     def save_beside(self, result: Result) -> None:
-        """Write the source map and the animation, where they were wished for."""
+        """Write the source map, the animation and the last preview, where they were wished for."""
         request, sources = self.job.request, result.sources
         if request.source_map is not None and sources is not None:
             paintings = [picture.pixels for picture in self.job.style.pictures]
@@ -290,6 +320,8 @@ class TransferRun:
             self._film.add(result.pixels)
             animation = encode_animation(self._film.frames, request.animate.suffix)
             write_atomically(request.animate, animation)
+        if self._preview is not None:
+            self._preview.write(result.pixels)
 
     @cached_property
     def _film(self) -> Film | None:

@@ -793,3 +793,23 @@ def test_a_picture_for_a_closed_pipe_is_no_traceback(
     done = transfer("-o", "-", "-q")
     assert done.code == 1
     assert done.err == ""
+
+
+def test_a_preview_ends_as_the_result(transfer: Command) -> None:
+    assert transfer("-o", "out.png", "--preview", "now.png").code == 0
+    assert np.array_equal(np.asarray(Image.open("now.png")), np.asarray(Image.open("out.png")))
+    assert transfer("-o", "out2.png", "--preview", "now.png").code == 0, "it is replaced"
+
+
+@pytest.mark.parametrize(
+    ("preview", "message"),
+    [
+        ("out.png", "out.png: --preview and --output are the same file"),
+        ("c.png", "c.png is one of the inputs; choose another output"),
+        ("no/now.png", "no such folder: no"),
+        ("now.txt", "now.txt: the name must end in one of .png, .jpg, .jpeg, .webp, .tif, .tiff"),
+    ],
+)
+def test_a_preview_that_cannot_be_kept(transfer: Command, preview: str, message: str) -> None:
+    done = transfer("-o", "out.png", "--preview", preview)
+    assert (done.code, done.err) == (2, f"Error: {message}\n")
