@@ -34,6 +34,9 @@ SMALL = {
     "train": ["-n", "1", "--crop", "32", "--batch", "1", "--style-size", "64"],
 }
 
+PRINTED = ["--dpi", "12", "-n", "1", "--set", "scales.steps=1"]
+"""And these, whose size is that of their paper."""
+
 OPTIMIZED = {"batch": ["-n", "1"], "texture": ["-n", "1", "-s", "48x48"]}
 """What else makes these commands small where they optimise."""
 
@@ -107,7 +110,8 @@ def test_the_page_has_commands(page: str) -> None:
 def test_all_commands_of_the_page_run_in_order(page: Path) -> None:
     for command in _commands(page):
         painted = OPTIMIZED.get(command[0], []) if "painting.jpg" in command else []
-        result = CliRunner().invoke(app, [*command, *SMALL.get(command[0], []), *painted])
+        small = PRINTED if "--print" in command else SMALL.get(command[0], [])
+        result = CliRunner().invoke(app, [*command, *small, *painted])
         assert result.exit_code == 0, (command, result.output)
 
 

@@ -110,6 +110,27 @@ Size = Annotated[
     int | None,
     setting("-s", "--size", metavar="PIXELS", help="Longest side; 0: the photo's own."),
 ]
+Print = Annotated[
+    str | None,
+    setting(
+        "--print",
+        metavar="60x40cm",
+        env=False,
+        help="Instead of a size: as large as fits on paper (mm, cm, in).",
+    ),
+]
+Dpi = Annotated[
+    float | None,
+    typer.Option(
+        "--dpi",
+        min=1,
+        max=65535,
+        metavar="DOTS",
+        help="Dots per inch on paper, which the file says.",
+        show_default="the photo's; 300 with --print",
+        rich_help_panel=SETTINGS,
+    ),
+]
 Steps = Annotated[
     int | None, setting("-n", "--steps", metavar="N", help="Steps at the final size.")
 ]

@@ -31,6 +31,12 @@ def bit_depth(bits: int) -> Literal[8, 16]:
     raise UsageError(f"--depth is 8 or 16 (not {bits})")
 
 
+def check_sizes(size: int | None, paper: str | None) -> None:
+    """Raise :class:`UsageError` where two options say how large a picture is."""
+    if paper is not None and size is not None:
+        raise UsageError("--print and --size both say how large it is; leave one out")
+
+
 def duration(seconds: float) -> str:
     """``45 s``, ``12 min`` or ``3.5 h``."""
     if seconds < 180:

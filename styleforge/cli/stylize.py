@@ -9,7 +9,7 @@ import typer
 
 from styleforge.cli import completion, options
 from styleforge.cli.options import examples
-from styleforge.cli.parsing import bit_depth, memory_size
+from styleforge.cli.parsing import bit_depth, check_sizes, memory_size
 from styleforge.cli.report import Manner
 from styleforge.core.errors import UsageError
 
@@ -34,6 +34,8 @@ def stylize(
     model: options.ModelName = None,
     output: options.Output = None,
     size: options.Longest = 0,
+    paper: options.Print = None,
+    dpi: options.Dpi = None,
     strength: Annotated[
         float, typer.Option(metavar="0..1", help="From 0, the photo stays, to 1.")
     ] = 1.0,
@@ -52,9 +54,11 @@ def stylize(
 ) -> None:
     """Repaint a photo by a trained network, in one pass."""
     manner = Manner("stylize", quiet, as_json, time.perf_counter(), shown=opened)
+    check_sizes(size or None, paper)
     manner.check(output, force=force)
     manner.begin(f"{photo} by {' and '.join(style or [model or 'no style'])}")
     from styleforge.cli.stylize_run import run
+    from styleforge.images.geometry import DPI, parse_paper
     from styleforge.jobs.look import Look
     from styleforge.jobs.mistakes import known_styles
     from styleforge.jobs.result import Kept
@@ -74,6 +78,8 @@ def stylize(
         masks=mask or (),
         device=device,
         memory=memory_size(memory),
+        paper=parse_paper(paper) if paper else None,
+        dpi=DPI if paper and dpi is None else dpi,
         force=force,
         kept=Kept(recipe=not no_recipe, metadata=not strip_metadata),
     )

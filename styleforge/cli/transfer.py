@@ -10,7 +10,7 @@ import typer
 
 from styleforge.cli import completion, options
 from styleforge.cli.options import SAVED, examples, setting
-from styleforge.cli.parsing import bit_depth, memory_size
+from styleforge.cli.parsing import bit_depth, check_sizes, memory_size
 from styleforge.cli.report import Manner
 from styleforge.core.errors import UsageError
 
@@ -27,6 +27,8 @@ def transfer(
     output: options.Output = None,
     preset: options.PresetName = "painterly",
     size: options.Size = None,
+    paper: options.Print = None,
+    dpi: options.Dpi = None,
     steps: options.Steps = None,
     strength: options.Strength = None,
     colors: options.Colors = None,
@@ -146,8 +148,10 @@ def transfer(
     named = [*(paintings or ()), *(style or ())]
     if not named:
         raise UsageError("name a painting, too: styleforge transfer PHOTO PAINTING")
+    check_sizes(size, paper)
     manner.check(output, force=force or dry_run)
     manner.begin(f"{photo} after {' and '.join(named)}, preset {preset}")
+    from styleforge.images.geometry import DPI, parse_paper
     from styleforge.jobs.result import Kept
     from styleforge.jobs.spelling import painting
     from styleforge.jobs.transfer import TransferJob, TransferRequest
@@ -191,6 +195,8 @@ def transfer(
         animate=animate,
         source_map=source_map,
         preview=preview,
+        paper=parse_paper(paper) if paper else None,
+        dpi=DPI if paper and dpi is None else dpi,
         force=force,
         kept=Kept(recipe=not no_recipe, metadata=not strip_metadata),
         memory=memory_size(memory),

@@ -23,13 +23,18 @@ EXIF_IFD = 0x8769
 _GPS_IFD = 0x8825
 _INTEROPERABILITY_IFD = 0xA005
 _MAKER_NOTE = 0x927C
+_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 0x011A, 0x011B, 0x0128
+_INCH, _CENTIMETER = 2, 3
 _COLOR_SPACE, _SRGB = 0xA001, 1
 _PIXEL_WIDTH, _PIXEL_HEIGHT = 0xA002, 0xA003
+
+_MOST_DOTS = 65_536.0
+"""Per inch, as JPEG's header counts."""
 
 _DESCRIPTION_TAGS = frozenset(
     {
         *(0x010D, 0x010E, 0x010F, 0x0110),  # document, description, make, model
-        *(0x011A, 0x011B, 0x0128),  # resolution
+        *(_X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT),
         *(0x0131, 0x0132, 0x013B, 0x013C),  # software, date, artist, computer
         *(0x4746, 0x4749, 0x8298),  # rating, copyright
         *range(0x9C9B, 0x9CA0),  # Windows' title, comment, author, keywords, subject
@@ -40,9 +45,41 @@ _DESCRIPTION_TAGS = frozenset(
 
 
 def exif_of(image: Image.Image) -> bytes:
-    """The EXIF block of an image whose orientation has been applied; empty if there is none."""
+    """The EXIF block of an image whose orientation has been applied; empty if there is none.
+
+    A resolution that the file says outside of it is in the block.
+    """
     block = _copy(_read(image))
+    made_up = image.format in ("JPEG", "MPO") and not image.info.get("jfif_unit")  # by Pillow
+    if _X_RESOLUTION not in block and not made_up:
+        with _damage_ignored():
+            _set_resolution(block, *(round(float(dots), 1) for dots in image.info["dpi"]))
     return block.tobytes() if len(block) else b""
+
+
+def with_resolution(exif: bytes, dpi: float) -> bytes:
+    """The block that says so many dots per inch."""
+    source = Image.Exif()
+    with _damage_ignored():
+        source.load(exif)
+    block = _copy(source)
+    _set_resolution(block, dpi, dpi)
+    return block.tobytes()
+
+
+def resolution_of(block: Image.Exif) -> tuple[float, float] | None:
+    """Dots per inch, across and down; None where none are said, or none that can be."""
+    with _damage_ignored():
+        factor = 2.54 if block.get(_RESOLUTION_UNIT, _INCH) == _CENTIMETER else 1.0
+        across, down = (factor * float(block[tag]) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+        if min(across, down) >= 1 and max(across, down) < _MOST_DOTS:
+            return across, down
+    return None
+
+
+def _set_resolution(block: Image.Exif, across: float, down: float) -> None:
+    block[_X_RESOLUTION], block[_Y_RESOLUTION] = across, down
+    block[_RESOLUTION_UNIT] = _INCH
 
 
 def exif_for_result(photo: bytes, recipe: str, size: Size) -> Image.Exif:

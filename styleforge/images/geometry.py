@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +11,32 @@ from torch import Tensor
 from styleforge.core.errors import UsageError
 
 Size = tuple[int, int]
+
+LARGEST = 32768
+"""Longest side of a picture, in pixels."""
+
+DPI = 300.0
+"""Dots per inch of a print that is looked at closely."""
+
+_CENTIMETERS = {"mm": 0.1, "cm": 1.0, "in": 2.54}
+
+
+class Paper(NamedTuple):
+    """What a picture is printed on, in centimeters."""
+
+    width: float
+    height: float
+
+    def longest_side(self, photo: Size, dpi: float) -> int:
+        """Pixels of the largest picture of a photo's shape that fits, whichever way it lies.
+
+        Raises :class:`UsageError` for more than can be made.
+        """
+        aspect = max(photo) / min(photo)
+        pixels = round(min(max(self), min(self) * aspect) / 2.54 * dpi)
+        if not 1 <= pixels <= LARGEST:
+            raise UsageError(f"`print` at {dpi:g} `dpi` is {pixels} pixels; 1 to {LARGEST} can be")
+        return pixels
 
 
 def size_of(image: Tensor) -> Size:
@@ -45,3 +72,13 @@ def parse_size(text: str) -> Size:
 def size_text(size: Size) -> str:
     """What :func:`parse_size` reads: ``1024x768``."""
     return "{}x{}".format(*size)
+
+
+def parse_paper(text: str) -> Paper:
+    """``60x40cm`` (or mm, in). Raises :class:`UsageError`."""
+    number = r"(\d{1,5}(?:\.\d{1,5})?)"
+    match = re.fullmatch(f"{number}x{number}(mm|cm|in)", text.replace(" ", "").lower())
+    if match is None or not float(match[1]) * float(match[2]):
+        raise UsageError(f"`print` is a paper's size such as 60x40cm or 8x10in (not {text!r})")
+    unit = _CENTIMETERS[match[3]]
+    return Paper(float(match[1]) * unit, float(match[2]) * unit)

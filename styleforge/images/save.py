@@ -20,7 +20,7 @@ from torch import Tensor
 
 from styleforge.core.errors import UsageError, WorkError
 from styleforge.core.files import check_place, write_atomically
-from styleforge.images.exif import exif_for_result, limited
+from styleforge.images.exif import exif_for_result, limited, resolution_of
 from styleforge.images.geometry import Size, size_of
 
 FORMATS = {
@@ -122,9 +122,10 @@ def encode_image(
         return _encode_png16(array, block)
     if file_format == "JPEG":
         block = limited(block, _JPEG_EXIF_LIMIT)
-    buffer = io.BytesIO()
+    buffer, dpi = io.BytesIO(), resolution_of(block)
+    options = {**_SAVE_OPTIONS[file_format], **({"dpi": dpi} if dpi else {})}
     Image.fromarray(array).save(
-        buffer, file_format, exif=block, icc_profile=_srgb_profile(), **_SAVE_OPTIONS[file_format]
+        buffer, file_format, exif=block, icc_profile=_srgb_profile(), **options
     )
     return buffer.getvalue()
 
@@ -152,6 +153,9 @@ def _encode_png16(array: np.ndarray[Any, Any], exif: Image.Exif) -> bytes:
     writer.write(plain, array.reshape(height, -1))
     chunks = list(png.Reader(bytes=plain.getvalue()).chunks())
     extra = [(b"sRGB", b"\0")]
+    if dpi := resolution_of(exif):
+        across, down = (round(dots / 0.0254) for dots in dpi)
+        extra.append((b"pHYs", struct.pack(">IIB", across, down, 1)))
     if len(exif):
         extra.append((b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
     png.write_chunks(buffer, [chunks[0], *extra, *chunks[1:]])

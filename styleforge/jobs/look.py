@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from typing import get_args
 
 from styleforge.core.errors import UsageError
+from styleforge.images.geometry import LARGEST
 from styleforge.images.save import Depth
 from styleforge.presets.transfer import ColorChoice
-
-LARGEST = 32768
-"""Longest side in pixels."""
 
 
 def check_seed(seed: int) -> None:

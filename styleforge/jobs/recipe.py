@@ -59,6 +59,8 @@ class _Written:
         fields = asdict(self)  # type: ignore[call-overload]
         if fields.get("precision") == "float32":  # as in recipes from before there were others
             del fields["precision"]
+        if "dpi" in fields and fields["dpi"] is None:
+            del fields["dpi"]
         return dict(fields)
 
     def to_json(self) -> str:
@@ -69,6 +71,8 @@ class _Written:
 @dataclass(frozen=True)
 class TransferRecipe(_Written):
     """Everything that determines a pastiche. ``settings`` is a whole preset, as in its YAML.
+
+    ``dpi`` is what the file says, where that is not what the photo's says.
 
     ``masks`` and ``style_masks`` are one for each style, or none. In a sequence of frames
     ``init`` is the result before, and ``init_photo`` the photo that it was made from: it moves
@@ -88,6 +92,7 @@ class TransferRecipe(_Written):
     style_masks: list[Input] = field(default_factory=list)
     init_photo: Input | None = None
     precision: Precision = "float32"
+    dpi: float | None = None
     format: int = FORMAT
 
 
@@ -110,6 +115,7 @@ class StylizeRecipe(_Written):
     depth: Literal[8, 16]
     versions: dict[str, str]
     masks: list[Input] = field(default_factory=list)
+    dpi: float | None = None
     kind: Literal["stylize"] = "stylize"
     format: int = FORMAT
 

@@ -128,6 +128,7 @@ def transfer_again(recipe: TransferRecipe, again: Again) -> TransferJob:
         device=again.device or recipe.device,
         precision=recipe.precision,
         depth=recipe.depth,
+        dpi=recipe.dpi,
         weights_sha256=recipe.weights.get("sha256", ""),
         force=again.force,
     )
@@ -146,6 +147,7 @@ def stylize_again(recipe: StylizeRecipe, again: Again) -> StylizeJob:
         look=Look(recipe.size, recipe.strength, recipe.colors, recipe.seed, recipe.depth),
         masks=again.all_found(again.masks, recipe.masks, "mask"),
         device=again.device or recipe.device,
+        dpi=recipe.dpi,
         force=again.force,
         model_sha256=recipe.model.sha256,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from styleforge.images.exif import with_resolution
 from styleforge.images.geometry import Size, resize, size_of
 from styleforge.images.load import Picture
 from styleforge.images.save import Depth, check_output, encode_image, save_image, to_levels
@@ -61,6 +62,10 @@ class Result:
         """The same picture, telling less."""
         recipe = self.recipe if kept.recipe else None
         return replace(self, recipe=recipe, exif=self.exif if kept.metadata else b"")
+
+    def at_resolution(self, dpi: float | None) -> Result:
+        """The same picture, for paper with so many dots per inch; None: as the photo's file."""
+        return self if dpi is None else replace(self, exif=with_resolution(self.exif, dpi))
 
     @property
     def _recipe_text(self) -> str:

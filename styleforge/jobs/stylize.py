@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from styleforge.core.devices import pick_device
-from styleforge.images.geometry import Size
+from styleforge.images.geometry import DPI, Paper, Size
 from styleforge.images.load import ImageSource, Picture, load_image
 from styleforge.images.save import check_output
 from styleforge.jobs.look import Look
@@ -26,7 +26,11 @@ from styleforge.transfers.estimate import available_memory
 
 @dataclass(frozen=True)
 class StylizeRequest:
-    """What is wanted. No styles: the model's first. No model: the one that carries the first."""
+    """What is wanted. No styles: the model's first. No model: the one that carries the first.
+
+    ``paper`` is what the picture is to fill, whatever its look says; ``dpi`` are the dots per
+    inch that the file says.
+    """
 
     photo: ImageSource
     styles: dict[str, float]
@@ -36,10 +40,19 @@ class StylizeRequest:
     masks: Sequence[ImageSource] = ()
     device: str = "auto"
     memory: int | None = None
+    paper: Paper | None = None
+    dpi: float | None = None
     force: bool = False
     kept: Kept = field(default_factory=Kept)
     model_sha256: str = ""
     """Of the model that a recipe names; empty: any."""
+
+    def sized(self, photo: Size) -> StylizeRequest:
+        """With the size that fills the paper, where there is one."""
+        if self.paper is None:
+            return self
+        size = self.paper.longest_side(photo, self.dpi or DPI)
+        return replace(self, look=replace(self.look, size=size))
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,7 @@ class StylizeJob:
         for style in request.styles:
             check_style(style)
         photo = load_image(request.photo, min_side=1)
+        request = request.sized(photo.size)
         device = pick_device(request.device)
         painter = _style(request).painter(device, request.memory or available_memory(device))
         check_masks(named_masks(painter.masks), styles=len(painter.styles), size=photo.size)
@@ -90,10 +104,11 @@ class StylizeJob:
 
     def result(self) -> Result:
         """Paint. Raises :class:`OutOfMemoryError`."""
-        recipe = self.painter.recipe(Input.of(self.photo))
-        return Result.of(
-            self.painter.paint(self.photo), recipe, self.photo, depth=self.painter.depth
-        ).with_only(self.request.kept)
+        request = self.request
+        recipe = replace(self.painter.recipe(Input.of(self.photo)), dpi=request.dpi)
+        pixels = self.painter.paint(self.photo)
+        made = Result.of(pixels, recipe, self.photo, depth=self.painter.depth)
+        return made.with_only(request.kept).at_resolution(request.dpi)
 
 
 def _style(request: StylizeRequest) -> TrainedStyle:

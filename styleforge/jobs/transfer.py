@@ -15,7 +15,7 @@ from styleforge.core.devices import Precision, pick_device, pick_precision
 from styleforge.core.errors import UsageError
 from styleforge.core.files import write_atomically
 from styleforge.images.animation import Film, check_animation, encode_animation
-from styleforge.images.geometry import Size, fit_size
+from styleforge.images.geometry import DPI, Paper, Size, fit_size
 from styleforge.images.load import ImageSource, Picture, load_image, stem_of
 from styleforge.images.save import Depth, check_output, save_image
 from styleforge.jobs.mistakes import check_painting, check_photo
@@ -42,7 +42,8 @@ class TransferRequest:
     ``init_photo`` is what the initial image was made from, if it is to move with the scene.
     ``memory`` is the bytes that the run may take; None: what is free. ``animate`` is where to
     show how the picture came about, ``source_map`` where its places came from, ``preview`` a
-    small picture on the way. ``kept`` is what the file tells.
+    small picture on the way. ``kept`` is what the file tells. ``paper`` is what it is to fill,
+    whatever size the preset has; ``dpi`` are the dots per inch that the file says.
     """
 
     photo: ImageSource
@@ -59,12 +60,21 @@ class TransferRequest:
     animate: Path | None = None
     source_map: Path | None = None
     preview: Path | None = None
+    paper: Paper | None = None
+    dpi: float | None = None
     force: bool = False
     memory: int | None = None
     precision: str = "auto"
     kept: Kept = field(default_factory=Kept)
     weights_sha256: str = ""
     """Of the weights that a recipe names; empty: any."""
+
+    def sized(self, photo: Size) -> TransferRequest:
+        """With the size that fills the paper, where there is one."""
+        if self.paper is None:
+            return self
+        size = self.paper.longest_side(photo, self.dpi or DPI)
+        return replace(self, preset=self.preset.model_copy(update={"size": size}))
 
     def style(self, precision: Precision) -> OptimizedStyle:
         """What the photo is painted in."""
@@ -100,13 +110,14 @@ class TransferJob:
 
         Where it is only planned, outputs may exist.
         """
-        preset = request.preset
         device = pick_device(request.device)
         precision = pick_precision(request.precision, device)
         check_photo(request.photo)
         for painting in request.paintings:
             check_painting(painting.path)
         photo = load_image(request.photo)
+        request = request.sized(photo.size)
+        preset = request.preset
         style = request.style(precision).load()
         job = cls(
             request=request,
@@ -164,6 +175,7 @@ class TransferJob:
             content=Input.of(self.photo),
             init=Input.of(self.init) if self.init else None,
             init_photo=Input.of(self.init_photo) if self.init_photo else None,
+            dpi=self.request.dpi,
         )
 
     @property
@@ -302,13 +314,15 @@ class TransferRun:
 
     def result(self) -> Result:
         """The picture so far."""
-        return Result.of(
+        request = self.job.request
+        made = Result.of(
             self._transfer.image(),
             self.job.recipe(self.painter.template),
             self.job.photo,
-            depth=self.job.request.depth,
+            depth=request.depth,
             sources=self._transfer.sources,
-        ).with_only(self.job.request.kept)
+        )
+        return made.with_only(request.kept).at_resolution(request.dpi)
 
     def save_beside(self, result: Result) -> None:
         """Write the source map, the animation and the last preview, where they were wished for."""

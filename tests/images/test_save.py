@@ -15,14 +15,15 @@ import png
 import pytest
 import tifffile
 import torch
-from PIL import ImageCms
+from PIL import Image, ImageCms
 from torch import Tensor
 
 from styleforge.core.errors import UsageError, WorkError
 from styleforge.images import save as output
+from styleforge.images.exif import resolution_of
 from styleforge.images.load import load_image
 from styleforge.images.opening import read_recipe
-from styleforge.images.save import check_output, encode_image, save_image, to_levels
+from styleforge.images.save import Depth, check_output, encode_image, save_image, to_levels
 from tests.pictures import (
     COLOR_SPACE,
     COPYRIGHT,
@@ -384,3 +385,42 @@ def test_a_full_disk(
         check(folder / "a.png", depth=depth, pixels=10**7)
     assert str(caught.value) == f"no space in {folder}: 20 MiB free, {needed} MiB needed"
     check(folder / "a.png", pixels=10**6)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize("source", ["a.png", "a.jpg", "a.tif"])
+def test_a_photos_dots_per_inch_are_kept(
+    source: str, suffix: str, depth: Depth, tmp_path: Path
+) -> None:
+    if depth == 16 and suffix in (".jpg", ".webp"):
+        pytest.skip("8 bits only")
+    noise().save(tmp_path / source, dpi=(240, 240))
+    photo = load_image(tmp_path / source)
+    saved = tmp_path / f"out{suffix}"
+    save_image(saved, photo.pixels, exif=photo.exif, depth=depth)
+    image = Image.open(saved)
+    found = image.getexif()[0x011A] if suffix == ".webp" else image.info["dpi"][0]
+    assert float(found) == pytest.approx(240, abs=0.01)
+
+
+def test_a_photo_without_dots_per_inch_has_none_afterwards(tmp_path: Path) -> None:
+    noise().save(tmp_path / "a.png")
+    photo = load_image(tmp_path / "a.png")
+    save_image(tmp_path / "out.jpg", photo.pixels, exif=photo.exif, recipe="x")
+    again = load_image(tmp_path / "out.jpg")
+    save_image(tmp_path / "out.png", again.pixels, exif=again.exif)
+    assert "dpi" not in Image.open(tmp_path / "out.png").info
+
+
+@pytest.mark.parametrize("dots", [0.0, 1e9, "none"])
+def test_dots_per_inch_that_cannot_be_are_none(dots: object) -> None:
+    exif = Image.Exif()
+    exif[0x0128], exif[0x011A], exif[0x011B] = 2, dots, dots
+    assert resolution_of(exif) is None
+
+
+def test_dots_per_centimeter() -> None:
+    exif = Image.Exif()
+    exif[0x0128], exif[0x011A], exif[0x011B] = 3, 100.0, 50.0
+    assert resolution_of(exif) == pytest.approx((254, 127))
