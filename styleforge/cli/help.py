@@ -39,7 +39,9 @@ class Command(TyperCommand):
 
 
 def _is_picture(name: str) -> bool:
-    """By its name, or because it is there."""
+    """By its name, or because it is there, or because it is an address."""
+    if name == "-" or name.lower().startswith(("http://", "https://")):
+        return True
     return Path(name).suffix.lower() in _PICTURES or os.path.exists(name)  # noqa: PTH110 (long)
 
 

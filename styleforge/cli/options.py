@@ -54,9 +54,11 @@ def run_option(*flags: str, help: str, metavar: str | None = None, **more: Any) 
 
 
 Photo = Annotated[
-    Path,
+    str,
     typer.Argument(
-        metavar="PHOTO", help="The photo to repaint.", readable=False, show_default=False
+        metavar="PHOTO",
+        help="The photo to repaint: a file, a web address, or - for standard input.",
+        show_default=False,
     ),
 ]
 Paintings = Annotated[

@@ -34,11 +34,11 @@ def rerun(
         typer.Option("-o", "--output", metavar="FILE", help="Where the new picture goes."),
     ] = None,
     content: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="The photo, if it is no longer where it was."),
     ] = None,
     style: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Option(metavar="FILE", help="The paintings, in order, likewise."),
     ] = None,
     init: Annotated[

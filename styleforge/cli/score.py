@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from styleforge.cli.options import examples
 from styleforge.cli.progress import print_json, say, suggest
 from styleforge.cli.report import elapsed
 from styleforge.core.errors import UsageError
+from styleforge.images.elsewhere import shown
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 )
 def score(
     pastiche: Annotated[
-        Path,
-        typer.Argument(metavar="PICTURE", help="What is judged.", readable=False),
+        str,
+        typer.Argument(metavar="PICTURE", help="What is judged."),
     ],
     content: Annotated[
-        Path, typer.Option("--content", metavar="PHOTO", help="What it was made from.")
+        str, typer.Option("--content", metavar="PHOTO", help="What it was made from.")
     ],
     paintings: Annotated[
         list[str] | None,
@@ -65,7 +65,7 @@ def score(
     named = [with_weight(text) for text in [*(paintings or ()), *(style or ())]]
     if not named:
         raise UsageError("name the painting, too: styleforge score PICTURE PAINTING")
-    styles = [(load_image(Path(name)).pixels, weight) for name, weight in named]
+    styles = [(load_image(name).pixels, weight) for name, weight in named]
     weights = load_weights("original")
     with out_of_memory_as_error((size, size)):
         found = measure(picture.pixels, photo.pixels, styles, weights=weights, size=size)
@@ -75,7 +75,7 @@ def score(
     from rich.console import Console
 
     Console().print(_table(found))
-    say(f"Measured {pastiche} in {elapsed(started)}")
+    say(f"Measured {shown(pastiche)} in {elapsed(started)}")
     suggest("score another picture of the same photo and painting beside it: less is nearer")
 
 

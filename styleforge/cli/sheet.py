@@ -13,6 +13,7 @@ from styleforge.cli.options import SAVED, SETTINGS, examples
 from styleforge.cli.parsing import memory_size
 from styleforge.cli.report import Manner
 from styleforge.core.errors import UsageError
+from styleforge.images.elsewhere import is_elsewhere, shown
 
 
 @examples(
@@ -89,15 +90,16 @@ def sheet(
     if not named:
         raise UsageError("name a painting, too: styleforge sheet PHOTO PAINTING -o SHEET")
     manner.check(output, force=force or dry_run)
-    manner.begin(f"{photo} after {' and '.join(map(str, named))}")
+    manner.begin(f"{shown(photo)} after {' and '.join(map(str, named))}")
     from styleforge.cli.sheet_run import print_plan, run
+    from styleforge.images.load import load_image
     from styleforge.jobs.sheet import SheetJob, SheetRequest
 
     manner.loaded()
 
     fixed = {"size": size, "optimizer.steps": steps}
     request = SheetRequest(
-        photo=photo,
+        photo=load_image(photo) if is_elsewhere(photo) else Path(photo),
         styles=named,
         settings=[
             *(f"{key}={value}" for key, value in fixed.items() if value is not None),

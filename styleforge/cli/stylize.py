@@ -12,6 +12,7 @@ from styleforge.cli.options import examples
 from styleforge.cli.parsing import bit_depth, check_sizes, memory_size
 from styleforge.cli.report import Manner
 from styleforge.core.errors import UsageError
+from styleforge.images.elsewhere import shown
 
 
 @examples(
@@ -56,7 +57,7 @@ def stylize(
     manner = Manner("stylize", quiet, as_json, time.perf_counter(), shown=opened)
     check_sizes(size or None, paper)
     manner.check(output, force=force)
-    manner.begin(f"{photo} by {' and '.join(style or [model or 'no style'])}")
+    manner.begin(f"{shown(photo)} by {' and '.join(style or [model or 'no style'])}")
     from styleforge.cli.stylize_run import run
     from styleforge.images.geometry import DPI, parse_paper
     from styleforge.jobs.look import Look

@@ -13,6 +13,7 @@ from styleforge.cli.options import SAVED, examples, setting
 from styleforge.cli.parsing import bit_depth, check_sizes, memory_size
 from styleforge.cli.report import Manner
 from styleforge.core.errors import UsageError
+from styleforge.images.elsewhere import shown
 
 
 @examples(
@@ -150,7 +151,7 @@ def transfer(
         raise UsageError("name a painting, too: styleforge transfer PHOTO PAINTING")
     check_sizes(size, paper)
     manner.check(output, force=force or dry_run)
-    manner.begin(f"{photo} after {' and '.join(named)}, preset {preset}")
+    manner.begin(f"{shown(photo)} after {' and '.join(map(shown, named))}, preset {preset}")
     from styleforge.images.geometry import DPI, parse_paper
     from styleforge.jobs.result import Kept
     from styleforge.jobs.spelling import painting

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-from dataclasses import dataclass
+import tempfile
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,9 @@ import torch
 from PIL import Image, ImageCms, ImageOps
 from torch import Tensor
 
-from styleforge.core.errors import UsageError
+from styleforge.core.errors import StyleforgeError, UsageError
 from styleforge.core.files import file_sha256
+from styleforge.images.elsewhere import content_of, is_elsewhere, shown, stem_of_address
 from styleforge.images.exif import exif_of
 from styleforge.images.geometry import Size, size_of
 from styleforge.images.opening import check_decodable, opened
@@ -40,6 +42,7 @@ class Picture:
 
     ``pixels`` is (1, 3, H, W), sRGB in [0, 1]; ``alpha`` is (1, 1, H, W) in [0, 1], or None for
     an opaque image; ``exif`` is the file's EXIF block with the orientation already applied.
+    ``address`` is where it came from, where that is no file.
     """
 
     path: Path
@@ -47,6 +50,12 @@ class Picture:
     pixels: Tensor
     alpha: Tensor | None
     exif: bytes
+    address: str = ""
+
+    @property
+    def name(self) -> str:
+        """What recipes call it."""
+        return self.address or str(self.path)
 
     @property
     def size(self) -> Size:
@@ -55,11 +64,11 @@ class Picture:
 
 
 ImageSource = Path | str | Picture
-"""An image file, or one that is in memory."""
+"""An image file, a web address, ``-`` for standard input, or one that is in memory."""
 
 
 def load_image(source: ImageSource, *, min_side: int = MIN_SIDE) -> Picture:
-    """Read an image file of any format in :data:`READABLE`.
+    """Read an image of any format in :data:`READABLE`.
 
     Raises :class:`UsageError` for what is not a whole image with sides of that many pixels, and
     :class:`OutOfMemoryError` for one that is too large to be read here.
@@ -67,6 +76,8 @@ def load_image(source: ImageSource, *, min_side: int = MIN_SIDE) -> Picture:
     if isinstance(source, Picture):
         _check_side(source.path, source.size, min_side)
         return source
+    if isinstance(source, str) and is_elsewhere(source):
+        return _fetched(source, min_side)
     path = Path(source)
     with opened(path) as file:
         upright, exif = _decoded(path, file)
@@ -75,8 +86,23 @@ def load_image(source: ImageSource, *, min_side: int = MIN_SIDE) -> Picture:
         return Picture(path, file_sha256(path), pixels, alpha, exif)
 
 
+def _fetched(source: str, min_side: int) -> Picture:
+    """What is at an address, by way of a file, so that it is read like any other."""
+    content, name = content_of(source), shown(source)
+    with tempfile.TemporaryDirectory(prefix="styleforge-") as folder:
+        path = Path(folder, "image")
+        path.write_bytes(content)
+        try:
+            picture = load_image(path, min_side=min_side)
+        except StyleforgeError as error:
+            raise type(error)(str(error).replace(str(path), name)) from error
+    return replace(picture, path=Path(stem_of_address(source)), address=name)
+
+
 def stem_of(source: ImageSource) -> str:
     """The name that outputs are named after."""
+    if isinstance(source, str) and is_elsewhere(source):
+        return stem_of_address(source)
     return (source.path if isinstance(source, Picture) else Path(source)).stem
 
 

@@ -27,7 +27,7 @@ _CIRCUMSTANCES = {"path", "preset", "description", "device", "versions"}
 
 @dataclass(frozen=True)
 class Input:
-    """An input file as it was named on the command line; the rest is for style images.
+    """An input as it was named, a file or an address; the rest is for style images.
 
     ``layers`` are those that it was named for; none: all.
     """
@@ -39,7 +39,7 @@ class Input:
 
     @classmethod
     def of(cls, picture: Picture, weight: float = 1.0, layers: Sequence[str] = ()) -> Input:
-        return cls(str(picture.path), picture.sha256, weight, list(layers))
+        return cls(picture.name, picture.sha256, weight, list(layers))
 
 
 class Before(NamedTuple):

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from styleforge.core.errors import UsageError
 from styleforge.core.files import check_regular, file_sha256
 from styleforge.core.settings import validate
+from styleforge.images.elsewhere import is_elsewhere
 from styleforge.images.load import Picture
 from styleforge.jobs import dream, reconstruct, texture
 from styleforge.jobs.dream import DreamRequest
@@ -38,8 +39,8 @@ class Again:
 
     picture: Path
     output: str
-    content: Path | None = None
-    styles: Sequence[Path] = ()
+    content: str | Path | None = None
+    styles: Sequence[str | Path] = ()
     init: Path | None = None
     init_photo: Path | None = None
     masks: Sequence[Path] = ()
@@ -53,6 +54,17 @@ class Again:
         if output.exists() and self.picture.exists() and output.samefile(self.picture):
             raise UsageError(f"{output} is what is made again; choose another output")
 
+    def found_image(self, now: str | Path | None, before: str, option: str) -> str | Path:
+        """Also at an address, if that is said now: who made the recipe chooses none."""
+        if isinstance(now, str) and is_elsewhere(now):
+            return now
+        if now is None and is_elsewhere(before):
+            raise UsageError(
+                f"{self.picture} was made from {before}; "
+                f"name it, or a file with the same in it, with `{option}`"
+            )
+        return self.found(None if now is None else Path(now), before, option)
+
     def found(self, now: Path | None, before: str, option: str) -> Path:
         """Raises :class:`UsageError` where an input is in neither place."""
         path = now or Path(before)
@@ -64,15 +76,18 @@ class Again:
             )
         return path
 
-    def all_found(self, now: Sequence[Path], before: Sequence[Input], option: str) -> list[Path]:
+    def all_found(
+        self, now: Sequence[str | Path], before: Sequence[Input], option: str
+    ) -> list[str | Path]:
         """Raises :class:`UsageError` where one of several inputs is in neither place."""
         if now and len(now) != len(before):
             raise UsageError(
                 f"{self.picture} was made with {len(before)} `{option}`, not {len(now)}"
             )
-        wanted: Sequence[Path | None] = now or [None] * len(before)
+        wanted: Sequence[str | Path | None] = now or [None] * len(before)
         return [
-            self.found(path, used.path, option) for path, used in zip(wanted, before, strict=True)
+            self.found_image(path, used.path, option)
+            for path, used in zip(wanted, before, strict=True)
         ]
 
 
@@ -104,7 +119,7 @@ def weights_file(recipe: AnyRecipe) -> Input | None:
 
 def transfer_again(recipe: TransferRecipe, again: Again) -> TransferJob:
     """Raises :class:`UsageError` where an input is not there, or another one than it was."""
-    photo = again.found(again.content, recipe.content.path, "content")
+    photo = again.found_image(again.content, recipe.content.path, "content")
     paths = again.all_found(again.styles, recipe.styles, "style")
     paintings = [
         Painting(path, used.weight, tuple(used.layers))
@@ -140,7 +155,7 @@ def transfer_again(recipe: TransferRecipe, again: Again) -> TransferJob:
 def stylize_again(recipe: StylizeRecipe, again: Again) -> StylizeJob:
     """Raises :class:`UsageError` where an input is not there, or another one than it was."""
     request = StylizeRequest(
-        photo=again.found(again.content, recipe.content.path, "content"),
+        photo=again.found_image(again.content, recipe.content.path, "content"),
         styles=recipe.styles,
         model=str(again.found(again.model, recipe.model.path, "model")),
         output=again.output,
@@ -199,7 +214,7 @@ def _same_inputs(recipe: SynthesisRecipe, again: Again) -> dict[str, str]:
     found = {}
     for name, used in recipe.inputs.items():
         now, option = (again.model, "model") if name == "model" else (again.content, "content")
-        path = again.found(now, used.path, option)
+        path = again.found(None if now is None else Path(now), used.path, option)
         _check_sha256(file_sha256(path), used, path, option)
         found[name] = str(path)
     return found
@@ -208,10 +223,10 @@ def _same_inputs(recipe: SynthesisRecipe, again: Again) -> dict[str, str]:
 def _check_same(used: Sequence[Picture], expected: Sequence[tuple[str, Input]]) -> None:
     """Raise :class:`UsageError` where a file is not a recipe's; those are listed by option."""
     for picture, (option, one) in zip(used, expected, strict=True):
-        _check_sha256(picture.sha256, one, picture.path, option)
+        _check_sha256(picture.sha256, one, picture.name, option)
 
 
-def _check_sha256(found: str, expected: Input, path: Path | None, option: str) -> None:
+def _check_sha256(found: str, expected: Input, path: Path | str | None, option: str) -> None:
     if found != expected.sha256:
         raise UsageError(
             f"{path} is not the file the picture was made from (its SHA-256 differs); "

@@ -19,7 +19,7 @@ from styleforge.core.errors import StyleforgeError, UsageError
 from styleforge.core.files import check_place
 from styleforge.images.contact_sheet import sheet_size
 from styleforge.images.folder import SUFFIXES, pictures_in
-from styleforge.images.load import load_image
+from styleforge.images.load import Picture, load_image
 from styleforge.images.opening import is_whole
 from styleforge.images.save import check_output
 from styleforge.jobs.naming import shortened
@@ -45,7 +45,7 @@ class SheetRequest:
     ``cell`` is pixels of a picture's longest side on the sheet.
     """
 
-    photo: Path
+    photo: Path | Picture
     styles: Sequence[Path]
     settings: Sequence[str]
     output: Path
@@ -55,6 +55,11 @@ class SheetRequest:
     memory: int | None = None
     cell: int = 256
     force: bool = False
+
+    @property
+    def photo_file(self) -> Path:
+        """Where it lies; that of one from elsewhere is no file."""
+        return self.photo.path if isinstance(self.photo, Picture) else self.photo
 
     @property
     def folder(self) -> Path:
@@ -116,7 +121,7 @@ class SheetJob:
         Where it is only planned, outputs may exist.
         """
         pick_precision(request.precision, pick_device(request.device))  # or it is a mistake
-        styles = paintings(request.styles, apart_from=[request.photo, request.output])
+        styles = paintings(request.styles, apart_from=[request.photo_file, request.output])
         for path in request.styles:
             if not path.is_dir():  # of a folder's, one that is bad leaves its place empty
                 load_image(path)
@@ -127,7 +132,7 @@ class SheetJob:
         job = cls(request, cells, columns, {name: load_weights(name) for name in sorted(sources)})
         job = replace(job, cells=[replace(cell, there=job._is_there(cell)) for cell in cells])
         written = replace(job, request=replace(request, force=True)) if planning else job
-        written._check_outputs([request.photo, *styles])
+        written._check_outputs([request.photo_file, *styles])
         return job
 
     @property

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from styleforge.core.errors import UsageError
+from styleforge.images.elsewhere import is_elsewhere
 from styleforge.jobs.styles import Painting
 from styleforge.networks.model_file import LONGEST_STYLE_NAME
 
@@ -15,7 +16,7 @@ def painting(text: str) -> Painting:
     """``path[:weight][@layer+layer]``. Raises :class:`UsageError`."""
     rest, layers = with_layers(text)
     name, weight = with_weight(rest)
-    return Painting(Path(name), weight, layers)
+    return Painting(name if is_elsewhere(name) else Path(name), weight, layers)
 
 
 def with_weight(text: str) -> tuple[str, float]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from styleforge.core.devices import Precision
 from styleforge.core.errors import ModelError, UsageError, WeightsError
+from styleforge.images.elsewhere import is_elsewhere
 from styleforge.images.load import ImageSource, Picture, load_image
 from styleforge.images.save import Depth
 from styleforge.jobs.look import Look
@@ -223,7 +224,11 @@ def stylizing_model(path: Path) -> Model:
 
 
 def _files(sources: Sequence[ImageSource]) -> list[Path]:
-    return [Path(source) for source in sources if not isinstance(source, Picture)]
+    return [
+        Path(source)
+        for source in sources
+        if not isinstance(source, Picture) and not is_elsewhere(source)
+    ]
 
 
 def named_masks(masks: Sequence[Picture]) -> list[tuple[str, Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import signal
 import subprocess
@@ -13,6 +14,8 @@ import pytest
 
 from styleforge.cli import progress
 from styleforge.core.errors import INTERRUPTED
+from styleforge.images import load
+from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe, load_recipe
 from tests.cli.conftest import Command
 
 
@@ -222,3 +225,66 @@ def test_without_a_terminal_there_is_a_line_now_and_then(
         "10 of 100 pictures, 00:10, 01:30 left",
         "20 of 100 pictures, 00:20, 01:20 left",
     ]
+
+
+@pytest.fixture
+def address(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where c.png is said to be."""
+    monkeypatch.setattr(load, "content_of", lambda _: Path("c.png").read_bytes())
+    return "https://me:secret@example.org/a%20cat.jpg"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("transfer", "{}", "s.png", "-p", "p.yaml"), ("stylize", "{}", "--style", "mosaic")],
+    ids=lambda arguments: str(arguments[0]),
+)
+def test_a_photo_at_an_address(command: Command, address: str, arguments: tuple[str, ...]) -> None:
+    given = [argument.format(address) for argument in arguments]
+    done = command(*given, "-q", "--json")
+    assert done.code == 0
+    assert "secret" not in done.err + done.text
+    made = Path(done.json["output"])
+    assert made.name.startswith("a cat_")
+    assert "secret" not in made.read_bytes().decode("latin-1")
+    kept = "https://example.org/a%20cat.jpg"
+    again = command("rerun", made, "-o", "again.png")
+    assert again.code == 2
+    assert again.err == (
+        f"Error: {made} was made from {kept}; "
+        "name it, or a file with the same in it, with --content\n"
+    )
+    for there in (kept, "c.png"):
+        assert command("rerun", made, "-o", "again.png", "-f", "--content", there).code == 0
+        assert same_pixels(made, Path("again.png"))
+
+
+def same_pixels(first: Path, second: Path) -> bool:
+    return bool(load.load_image(first).pixels.equal(load.load_image(second).pixels))
+
+
+def test_paintings_at_addresses_with_weights(command: Command, address: str) -> None:
+    named = ("transfer", "c.png", f"{address}:2", "s.png:1@conv1_1", "-p", "p.yaml", "-o", "o.png")
+    assert command(*named).code == 0
+    recipe = load_recipe(Path("o.png"))
+    assert isinstance(recipe, TransferRecipe)
+    assert [(one.path, one.weight) for one in recipe.styles] == [
+        ("https://example.org/a%20cat.jpg", 2),
+        ("s.png", 1),
+    ]
+
+
+def test_the_first_line_names_an_address_without_a_password(command: Command, address: str) -> None:
+    done = command(address, "s.png", "-p", "p.yaml", "-o", "o.png")
+    assert done.begun[0] == ("transfer: https://example.org/a%20cat.jpg after s.png, preset p.yaml")
+
+
+def test_a_photo_on_standard_input(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = Path("c.png").read_bytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert command("stylize", "-", "--style", "mosaic").code == 0
+    recipe = load_recipe(Path("stdin_mosaic.png"))
+    assert isinstance(recipe, StylizeRecipe)
+    assert recipe.content.path == "-"
+    assert command("stylize", "c.png", "--style", "mosaic", "-o", "file.png").code == 0
+    assert same_pixels(Path("stdin_mosaic.png"), Path("file.png"))
