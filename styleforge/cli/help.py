@@ -10,7 +10,19 @@ from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from styleforge.cli.config import defaults
 
-_PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".heic", ".avif", ".bmp", ".gif"}
+_PICTURES = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".bmp",
+    ".gif",
+}
 
 
 class Commands(TyperGroup):

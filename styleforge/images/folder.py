@@ -6,7 +6,7 @@ from pathlib import Path
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"),
-    *(".bmp", ".gif", ".avif", ".jp2", ".ppm"),
+    *(".bmp", ".gif", ".avif", ".heic", ".heif", ".jp2", ".ppm"),
 )
 """What counts as a picture in a folder; a file that is named is read whatever its suffix."""
 

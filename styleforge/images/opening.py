@@ -20,6 +20,9 @@ from styleforge.images.geometry import Size
 READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
 """Pillow knows more. Some of them start other programs, as EPS does Ghostscript."""
 
+_HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""What the photos of telephones begin with, after their length and "ftyp"."""
+
 BYTES_PER_PIXEL = 50
 """That reading takes at its peak (measured: 24 to 45), with what decoders hold."""
 
@@ -34,7 +37,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     with _named(path), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         check_regular(path)
-        with Image.open(path, formats=READABLE) as image:
+        with Image.open(path, formats=_formats(path)) as image:
             _check_covered(image)
             yield image
 
@@ -68,6 +71,22 @@ def is_whole(path: Path) -> bool:
     except StyleforgeError:
         return False
     return True
+
+
+def _formats(path: Path) -> tuple[str, ...]:
+    """Those that are promised, and for a HEIF file also that, with a package of its own."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] != b"ftyp" or head[8:] not in _HEIF_BRANDS:
+        return READABLE
+    try:
+        import pillow_heif
+    except ImportError:
+        raise UsageError(
+            f"{path} is a HEIC picture; to read such: pip install 'styleforge[heif]'"
+        ) from None
+    pillow_heif.register_heif_opener()
+    return (*READABLE, "HEIF")
 
 
 def _check_covered(image: Image.Image) -> None:

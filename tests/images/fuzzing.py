@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import tifffile
 
 from styleforge.core.errors import StyleforgeError
@@ -49,7 +50,8 @@ def seeds() -> dict[str, bytes]:
     """Whole files of every format and of many kinds of pixels, by name."""
     files = {}
     image = noise(48, 40)
-    for file_format in READABLE:
+    pillow_heif.register_heif_opener()
+    for file_format in (*READABLE, "HEIF"):
         for mode in ("RGB", "RGBA", "L", "P", "CMYK", "1", "I;16", "LA"):
             buffer = io.BytesIO()
             try:

@@ -3,10 +3,12 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
 import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 import tifffile
 from PIL import Image, ImageFile
@@ -15,7 +17,8 @@ from styleforge.core.errors import OutOfMemoryError, UsageError
 from styleforge.images import opening
 from styleforge.images.load import load_image, load_pixels
 from styleforge.images.opening import is_whole, opened, read_recipe
-from tests.pictures import flat, noise
+from tests.conftest import CHELSEA
+from tests.pictures import camera_exif, flat, noise
 
 
 def message(path: Path) -> str:
@@ -200,3 +203,38 @@ def test_a_small_file_cannot_claim_many_pixels(tmp_path: Path) -> None:
     )
     assert message(path) == f"{path} is damaged or cut short (1920 of 96000000 pixels are there)"
     assert not is_whole(path)
+
+
+@pytest.fixture
+def heic(tmp_path: Path) -> Path:
+    """A photo of a telephone, held upright."""
+    path = tmp_path / "a.HEIC"
+    photo = Image.open(CHELSEA).resize((64, 48))
+    pillow_heif.from_pillow(photo).save(path, quality=95, exif=camera_exif(orientation=1))
+    return path
+
+
+def test_a_photo_of_a_telephone_is_read(heic: Path, tmp_path: Path) -> None:
+    Image.open(CHELSEA).resize((64, 48)).save(tmp_path / "a.png")
+    found, expected = load_image(heic), load_image(tmp_path / "a.png")
+    assert found.size == (64, 48)
+    assert (found.pixels - expected.pixels).abs().mean() < 0.05
+    assert b"Canon" in found.exif
+
+
+def test_without_its_package_it_is_one_line(heic: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    assert message(heic) == (
+        f"{heic} is a HEIC picture; to read such: pip install 'styleforge[heif]'"
+    )
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.9])
+def test_a_damaged_one_is_read_or_refused(heic: Path, share: float) -> None:
+    flipped(heic, share)
+    said = ""
+    try:
+        load_image(heic)
+    except UsageError as error:
+        said = str(error)
+    assert said == "" or said.startswith(str(heic))
