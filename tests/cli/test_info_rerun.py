@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,53 @@ def made(transfer: Command) -> Path:
     return Path("out.png")
 
 
-def test_info_shows_inputs_settings_and_versions(made: Path, command: Command) -> None:
+def test_info_is_a_few_lines(made: Path, command: Command) -> None:
     done = command("info", made)
+    assert (done.code, done.err) == (0, "")
+    *lines, versions = done.text.splitlines()
+    assert lines == [
+        "made by  transfer, preset p.yaml",
+        "photo    c.png",
+        "painting s.png, weight 1",
+        "painting s.png, weight 0.5",
+        "size     48 pixels",
+        "settings tv 0.25",
+        "weights  VGG-19, original",
+    ]
+    assert re.fullmatch(r"with     styleforge \S+, torch \S+, python \S+, on cpu", versions)
+    assert done.next == "styleforge rerun out.png -o FILE repeats it; -v shows all of it"
+
+
+def test_info_of_a_preset_that_is_gone(made: Path, command: Command) -> None:
+    Path("p.yaml").unlink()
+    done = command("info", made)
+    assert done.code == 0
+    assert "settings network.weights auto, network.normalized no, " in done.text
+
+
+def test_info_of_what_a_network_made(command: Command) -> None:
+    styles = ("--style", "mosaic:2", "--style", "hubble:1")
+    made = ("stylize", "c.png", *styles, "--dpi", "150", "--depth", "16", "-o", "a.png")
+    assert command(*made).code == 0
+    lines = command("info", "a.png").text.splitlines()
+    assert lines[:2] == ["made by  stylize", "photo    c.png"]
+    assert re.fullmatch(r"style    mosaic:2, hubble:1 of .*\.safetensors", lines[2])
+    assert lines[3:-1] == [
+        "size     the photo's own",
+        "settings strength 1, colors style, seed 0",
+        "file     16 bits, 150 dots per inch",
+    ]
+
+
+def test_info_of_a_texture(command: Command) -> None:
+    assert command("texture", "s.png", "-s", "48x48", "-n", "1", "-o", "a.png").code == 0
+    lines = command("info", "a.png").text.splitlines()
+    assert lines[:2] == ["made by  texture", "from     s.png"]
+    assert lines[2] == "settings steps 1, size 48x48, tile no, seed 0, depth 8"
+
+
+def test_info_shows_inputs_settings_and_versions(made: Path, command: Command) -> None:
+    done = command("info", made, "-v")
     shown = yaml.safe_load(done.text)
     assert (done.code, done.err) == (0, "")
     assert shown == load_recipe(made).to_dict()
@@ -234,7 +280,7 @@ def stylized(folder: Path, command: Command) -> Path:
 
 
 def test_info_of_a_stylized_picture(stylized: Path, command: Command) -> None:
-    shown = yaml.safe_load(command("info", stylized).text)
+    shown = yaml.safe_load(command("info", stylized, "-v").text)
     assert shown == load_recipe(stylized).to_dict()
     assert list(shown)[:3] == ["model", "styles", "content"]
     assert shown["model"]["path"] == "m.safetensors"
@@ -371,7 +417,7 @@ def test_rerun_of_a_synthesis_writes_the_same_bytes(
         "interrupted": False,
     }
     assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
-    shown = yaml.safe_load(command("info", "out.png").text)
+    shown = yaml.safe_load(command("info", "out.png", "-v").text)
     assert made_by[0] == shown["command"].split()[0]
     assert shown["options"]["seed"] == 3
 
