@@ -9,6 +9,7 @@ import typer
 
 from styleforge.cli import options
 from styleforge.cli.options import examples
+from styleforge.cli.parsing import memory_size
 from styleforge.cli.progress import print_json, say, suggest
 from styleforge.cli.report import elapsed
 from styleforge.core.errors import UsageError
@@ -45,6 +46,7 @@ def score(
             "-s", "--size", min=64, max=2048, metavar="PIXELS", help="Longest side to judge at."
         ),
     ] = 512,
+    memory: options.Memory = "",
     as_json: options.AsJson = False,
 ) -> None:
     """Measure how close a picture, made by any tool, is to its content and its style.
@@ -55,9 +57,10 @@ def score(
     1); leak is how much of the photo's fine detail is in the picture (1: all, 0: none).
     """
     started = time.perf_counter()
-    from styleforge.core.devices import out_of_memory_as_error
+    from styleforge.core.devices import out_of_memory_as_error, pick_device
     from styleforge.images.load import load_image
     from styleforge.jobs.spelling import with_weight
+    from styleforge.transfers.estimate import available_memory
     from styleforge.transfers.score import score as measure
     from styleforge.vgg.weights import load_weights
 
@@ -68,7 +71,14 @@ def score(
     styles = [(load_image(name).pixels, weight) for name, weight in named]
     weights = load_weights("original")
     with out_of_memory_as_error((size, size)):
-        found = measure(picture.pixels, photo.pixels, styles, weights=weights, size=size)
+        found = measure(
+            picture.pixels,
+            photo.pixels,
+            styles,
+            weights=weights,
+            size=size,
+            memory=memory_size(memory) or available_memory(pick_device("cpu")),
+        )
     if as_json:
         print_json(_report(found))
         return

@@ -28,6 +28,7 @@ from styleforge.images.geometry import Size, resize, size_of
 from styleforge.images.ssim import structural_similarity
 from styleforge.losses.objective import Features, gram_matrix
 from styleforge.presets.transfer import Preset
+from styleforge.transfers.estimate import ensure_fits
 from styleforge.transfers.patches import PATCH_LAYERS, leak, patches
 from styleforge.transfers.schedule import plan
 from styleforge.transfers.styles import style_size
@@ -39,6 +40,12 @@ CONTENT_LAYERS = tuple(f"conv{block}_2" for block in range(1, 6))
 STYLE_LAYERS = tuple(f"conv{block}_1" for block in range(1, 6))
 _OF_STYLES = (*STYLE_LAYERS, *PATCH_LAYERS)
 _OF_PICTURES = (*CONTENT_LAYERS, *_OF_STYLES)
+
+_BYTES = 1000
+"""A pixel of the picture, of the content image or of a style takes (measured: 840)."""
+
+_NETWORK_BYTES = 2**30
+"""What the judge takes whatever the size (measured: 0.9 GiB)."""
 
 SHAPE_TOLERANCE = 0.02
 """How much a picture's proportions may differ from the content image's: tools round sizes."""
@@ -90,16 +97,20 @@ def score(
     *,
     weights: Weights,
     size: int = SIZE,
+    memory: int | None = None,
 ) -> Score:
     """Of a picture by its content image and its styles, all (1, 3, H, W), sRGB in [0, 1].
 
     Styles blend as in a transfer: their Gram matrices are averaged by their weights, whatever
     those sum to. For ``nearness`` and ``usage`` all styles' patches are taken together, and the
     weights do not count. Raises :class:`UsageError` for a picture of another shape than the
-    content's.
+    content's, and :class:`OutOfMemoryError` where ``memory`` bytes are not enough.
     """
     _check_shape(size_of(picture), size_of(content))
     common = plan(size_of(content), Preset(size=size, scales=None))[-1].size
+    if memory is not None:
+        sizes = [style_size(size_of(image), size, 1.0) for image, _ in styles]
+        _check_memory(memory, common, sizes)
     picture, content = resize(picture, common), resize(content, common)
     total = sum(weight for _, weight in styles)
     paintings = [(_at(size, image), weight / total) for image, weight in styles]
@@ -156,6 +167,13 @@ def _blended_grams(styles: Sequence[Features], shares: Sequence[float]) -> dict[
 
 def _at(longest: int, style: Tensor) -> Tensor:
     return resize(style, style_size(size_of(style), longest, 1.0))
+
+
+def _check_memory(memory: int, common: Size, styles: Sequence[Size]) -> None:
+    pixels = common[0] * common[1]
+    all_pixels = 2 * pixels + sum(width * height for width, height in styles)
+    each = all_pixels / pixels * _BYTES
+    ensure_fits(memory, common, lambda pixels: _NETWORK_BYTES + round(each * pixels))
 
 
 def _check_shape(picture: Size, content: Size) -> None:

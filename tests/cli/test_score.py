@@ -103,3 +103,12 @@ def test_the_inputs_stay_as_they_are(command: Command) -> None:
     before = {path: path.read_bytes() for path in Path().iterdir()}
     command("score", "c.png", *ORIGINALS)
     assert {path: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_what_does_not_fit_is_known_before(command: Command) -> None:
+    done = command("score", "c.png", *ORIGINALS[:-1], "1024", "--memory", "1100m")
+    assert done.code == 3
+    assert done.err == (
+        "Error: 1024 x 853 pixels need about 3.4 GiB of memory and 1.1 GiB are there; "
+        "try --size 160\n"
+    )
