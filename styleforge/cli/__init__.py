@@ -122,8 +122,6 @@ def _run() -> int:
         return _refused(reason_of(error), wrong.exit_code)
     except MemoryError:
         return _refused("out of memory; use smaller pictures", OutOfMemoryError.exit_code)
-    except KeyboardInterrupt:
-        return _refused("interrupted", INTERRUPTED)
 
 
 def _code_of(error: OSError | None) -> int:

@@ -10,7 +10,7 @@ import typer
 from styleforge.cli import completion, options
 from styleforge.cli.options import RUN, SAVED, examples
 from styleforge.cli.parsing import bit_depth, memory_size
-from styleforge.core.signals import hear_ctrl_c
+from styleforge.core.signals import hear_requests
 
 
 @examples(
@@ -177,6 +177,6 @@ def batch(
         return
     from styleforge.cli.batch_run import run
 
-    hear_ctrl_c()
+    hear_requests()
 
     run(request, quiet=quiet, verbose=verbose, as_json=as_json)

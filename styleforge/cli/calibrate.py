@@ -12,7 +12,7 @@ from styleforge.cli import options
 from styleforge.cli.options import examples
 from styleforge.cli.progress import say, suggest
 from styleforge.cli.report import elapsed
-from styleforge.core.signals import hear_ctrl_c
+from styleforge.core.signals import hear_requests
 
 _LARGEST = 2**20
 """Bytes; it is less."""
@@ -48,7 +48,7 @@ def calibrate(
     from styleforge.vgg.network import Pooling
     from styleforge.vgg.weights import load_weights
 
-    hear_ctrl_c()
+    hear_requests()
 
     if not photographs.is_dir():
         raise UsageError(f"no such folder: {photographs}")

@@ -13,7 +13,7 @@ from styleforge.cli.options import examples
 from styleforge.cli.progress import say, suggest
 from styleforge.cli.report import elapsed
 from styleforge.core.errors import UsageError
-from styleforge.core.signals import hear_ctrl_c
+from styleforge.core.signals import hear_requests
 
 
 @examples("export cafe-terrace -o cafe.onnx", "export mine.safetensors -o mine.onnx")
@@ -41,7 +41,7 @@ def export(
     from styleforge.networks.onnx import to_onnx
     from styleforge.networks.registry import find_model
 
-    hear_ctrl_c()
+    hear_requests()
 
     path, named = find_model(model)
     loaded = load_model(path)

@@ -9,6 +9,7 @@ from typing import Any
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from styleforge.cli.config import defaults
+from styleforge.core.errors import StoppedError
 
 _PICTURES = {
     ".png",
@@ -31,6 +32,13 @@ class Commands(TyperGroup):
     def make_context(self, *arguments: Any, **named: Any) -> Any:
         """With one's own defaults."""
         return super().make_context(*arguments, default_map=defaults(self.commands), **named)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Raises :class:`StoppedError`: of a KeyboardInterrupt Typer would say nothing."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise StoppedError("interrupted") from None
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args[0] not in self.commands and _is_picture(args[0]):

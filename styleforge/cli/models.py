@@ -14,6 +14,7 @@ from styleforge.cli.help import Command
 from styleforge.cli.options import examples
 from styleforge.cli.progress import print_json, print_lines, say, suggest
 from styleforge.cli.report import elapsed
+from styleforge.core.signals import hear_requests
 from styleforge.core.text import printable
 
 models = typer.Typer(
@@ -89,6 +90,7 @@ def import_(
     from styleforge.networks.importing import import_pytorch_example
     from styleforge.networks.model_file import check_model_output, save_model
 
+    hear_requests()
     needed = source.stat().st_size if source.is_file() else 0
     check_model_output(output, inputs=[source], force=force, needed=needed)
     name = style_name(style) if style else named_path(str(source))[0]

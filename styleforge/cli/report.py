@@ -13,8 +13,8 @@ import typer
 
 from styleforge.cli.progress import print_json, say, suggest
 from styleforge.core.errors import INTERRUPTED, UsageError, WorkError
-from styleforge.core.files import STDOUT, check_is_free
-from styleforge.core.signals import StopRequest, hear_ctrl_c
+from styleforge.core.files import STDOUT, check_is_free, remove_remains
+from styleforge.core.signals import StopRequest, hear_requests
 
 if TYPE_CHECKING:
     from styleforge.jobs.result import Result
@@ -55,8 +55,8 @@ class Manner:
             say(f"{self.command}: {line}")
 
     def loaded(self) -> None:
-        """From now on Ctrl-C keeps what there is."""
-        hear_ctrl_c()
+        """From now on Ctrl-C, SIGTERM and SIGHUP keep what there is."""
+        hear_requests()
 
     def place(self, output: Path | None, device: str) -> None:
         """Say where the picture goes and what makes it, before the long work."""
@@ -68,6 +68,7 @@ def deliver(result: Result, output: Path | None) -> None:
     with StopRequest():
         if output is not None:
             result.save(output)
+            remove_remains([output])
         else:
             _write(result)
 

@@ -14,7 +14,6 @@ from styleforge.cli.progress import bar, print_json, print_lines, say, suggest
 from styleforge.cli.report import Manner, show
 from styleforge.core.devices import describe
 from styleforge.core.errors import INTERRUPTED, WorkError, reason_of
-from styleforge.core.signals import interruptible
 from styleforge.core.text import printable
 from styleforge.jobs.painters import TransferPainter
 from styleforge.jobs.sheet import Cell, SheetJob, evaluated
@@ -83,7 +82,7 @@ def _make_missing(job: SheetJob, *, quiet: bool) -> list[Cell]:
     failed: list[Cell] = []
     done = len(job.cells) - len(job.missing)
     painter: TransferPainter | None = None
-    with interruptible(), _Bar(job, quiet=quiet) as shown:
+    with _Bar(job, quiet=quiet) as shown:
         try:
             for cell in job.missing:
                 try:

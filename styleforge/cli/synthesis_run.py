@@ -10,7 +10,6 @@ from styleforge.cli.progress import bar
 from styleforge.cli.report import Manner, conclude, deliver
 from styleforge.core.devices import describe
 from styleforge.core.files import STDOUT
-from styleforge.core.signals import interruptible
 from styleforge.jobs.result import Kept, Result
 from styleforge.jobs.synthesis import SynthesisJob
 from styleforge.optimize.coarse_to_fine import CoarseToFine
@@ -33,7 +32,7 @@ def run(job: SynthesisJob, manner: Manner, *, recipe: bool = True) -> None:
 
 def _follow(job: SynthesisJob, *, quiet: bool) -> bool:
     """Take all steps; false after Ctrl-C, which raises where nothing was started yet."""
-    with interruptible(), bar(sum(map(_work, job.runs)), quiet=quiet) as shown:
+    with bar(sum(map(_work, job.runs)), quiet=quiet) as shown:
         try:
             for one, progress in job:
                 width, height = progress.scale.size

@@ -10,7 +10,7 @@ import typer
 from styleforge.cli import completion, options
 from styleforge.cli.options import RUN, SAVED, examples, setting
 from styleforge.core.errors import UsageError
-from styleforge.core.signals import hear_ctrl_c
+from styleforge.core.signals import hear_requests
 
 
 @examples(
@@ -132,7 +132,7 @@ def train(
     from styleforge.presets.training import load_training_preset
     from styleforge.training.job import TrainingRequest
 
-    hear_ctrl_c()
+    hear_requests()
 
     named = [*(paintings or ()), *(style or ())]
     if not named:

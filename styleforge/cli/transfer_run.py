@@ -11,7 +11,7 @@ from styleforge.cli.report import Manner, conclude, deliver
 from styleforge.core.devices import describe
 from styleforge.core.errors import OutOfMemoryError, StyleforgeError, UsageError
 from styleforge.core.files import STDOUT
-from styleforge.core.signals import interruptible
+from styleforge.core.signals import StopRequest
 from styleforge.jobs.transfer import TransferJob, TransferRun
 from styleforge.optimize.coarse_to_fine import Progress
 from styleforge.optimize.minimize import STALL_STEPS
@@ -21,11 +21,12 @@ def run(job: TransferJob, manner: Manner) -> None:
     """Carry a job out to its file; after Ctrl-C, save what there is and exit with 130."""
     transfer = job.start()
     _announce(transfer, manner)
-    with interruptible(), _Bar(job, manner) as shown:
+    with _Bar(job, manner) as shown:
         ended = _follow(transfer, shown)
     result = transfer.result()
-    deliver(result, job.output)
-    transfer.save_beside(result)
+    with StopRequest():
+        deliver(result, job.output)
+        transfer.save_beside(result)
     if isinstance(ended.stopped, StyleforgeError):
         where = job.output or "standard output"
         raise type(ended.stopped)(f"{ended.stopped}; the picture so far was saved as {where}")

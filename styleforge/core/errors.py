@@ -36,6 +36,12 @@ class UsageError(StyleforgeError):
     exit_code = 2
 
 
+class StoppedError(StyleforgeError):
+    """Asked to end before there was anything to save."""
+
+    exit_code = INTERRUPTED
+
+
 class OutOfMemoryError(StyleforgeError):
     """The device cannot hold the run."""
 

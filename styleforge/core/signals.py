@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """SIGTERM, and SIGHUP of a terminal that is gone, raise KeyboardInterrupt, as Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = {number: signal.signal(number, interrupt) for number in _requests()}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def _requests() -> list[signal.Signals]:
@@ -29,10 +13,11 @@ def _requests() -> list[signal.Signals]:
     return [number for number in known if signal.getsignal(number) != signal.SIG_IGN]
 
 
-def hear_ctrl_c() -> None:
-    """Ctrl-C raises KeyboardInterrupt, unless the process was started deaf to it."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def hear_requests() -> None:
+    """Each raises KeyboardInterrupt from now on, unless the process was started deaf to it."""
+    for number in (signal.SIGINT, *_requests()):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 class StopRequest:

@@ -10,7 +10,7 @@ import yaml
 from torch import Tensor
 
 from styleforge.core.errors import StyleforgeError
-from styleforge.core.files import write_atomically
+from styleforge.core.files import remove_remains, write_atomically
 from styleforge.images.contact_sheet import sheet
 from styleforge.images.gallery_html import Figure, page
 from styleforge.images.geometry import fit_size, resize
@@ -21,9 +21,11 @@ from styleforge.jobs.sheet import Cell, SheetJob
 
 
 def save_sheet(job: SheetJob, made: Sequence[Cell]) -> None:
-    """Write the sheet, and the page in its folder."""
-    save_image(job.request.output, contact_sheet(job, made))
+    """Write the sheet, and the page in its folder; nothing that was killed leaves a trace."""
+    output = job.request.output
+    save_image(output, contact_sheet(job, made))
     write_atomically(job.page, contact_page(job, made).encode())
+    remove_remains([output, job.page, *(cell.path for cell in job.cells)])
 
 
 def contact_sheet(job: SheetJob, made: Sequence[Cell]) -> Tensor:

@@ -178,8 +178,9 @@ def load_model(path: Path) -> Model:
         tensors = {name: file.get_tensor(name) for name in shapes if same}
     if {name: (tuple(x.shape), _kind(x)) for name, x in tensors.items()} != expected:
         raise ModelError(f"{path} does not hold the weights of the network it describes")
-    network.to_empty(device="cpu").load_state_dict(tensors)
-    check_finite(path, network.state_dict().values())
+    read = {name: x.float() if x.is_floating_point() else x for name, x in tensors.items()}
+    network.load_state_dict(read, assign=True)  # to_empty would import sympy, for a second
+    check_finite(path, read.values())
     network.requires_grad_(False).eval()
     network = network.to(memory_format=torch.channels_last)
     return Model(info, network, path, file_sha256(path))

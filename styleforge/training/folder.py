@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from styleforge.core.errors import UsageError
-from styleforge.core.files import write_atomically
+from styleforge.core.files import remove_remains, write_atomically
 from styleforge.core.json_text import parse_json
 from styleforge.images.save import encode_image
 from styleforge.networks.model_file import ModelInfo, save_model
@@ -48,10 +48,14 @@ class TrainingFolder:
         self.log = self.path / "log.jsonl"
         self.sheet = self.path / "sheet.jpg"
         self.plot = self.path / "loss.png"
+        self._written = [model, self.checkpoint, self.best, self.log, self.sheet, self.plot]
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Make the folder, for this process only until it ends or dies."""
+        """Make the folder, for this process only until it ends or dies.
+
+        What one that was killed has left half-written is cleared away.
+        """
         self.path.mkdir(exist_ok=True)
         lock = FileLock(self.path / ".lock")
         try:
@@ -61,6 +65,7 @@ class TrainingFolder:
                 f"another process trains in {self.path}; wait for its end or choose another output"
             ) from error
         try:
+            remove_remains(self._written)
             yield
         finally:
             lock.release()

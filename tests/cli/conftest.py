@@ -33,11 +33,17 @@ size: 48
 
 
 @pytest.fixture(autouse=True)
-def _ctrl_c_is_heard() -> Iterator[None]:
-    """A shell that runs the tests in the background has made them deaf to Ctrl-C."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+def _signals_are_heard() -> Iterator[None]:
+    """As at the start of a process; a shell may have made the tests deaf to Ctrl-C.
+
+    After a command they are as before.
+    """
+    asked = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    previous = {number: signal.getsignal(number) for number in asked}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGINT, previous)
+    for number, handler in previous.items():
+        signal.signal(number, handler)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from styleforge.core.files import write_atomically
+from styleforge.jobs import transfer as transfer_job
 from tests.cli.conftest import Command
 from tests.cli.test_transfer import after_step, out_of_memory_at
 from tests.pictures import opened
@@ -49,6 +51,18 @@ def test_an_interruption_saves_the_animation_so_far(
     assert done.code == 130
     assert Path("out.png").is_file()
     assert 3 <= frame_count("run.webp") <= 6
+
+
+def test_an_animation_that_is_being_saved_is_saved(
+    transfer: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked_to_end(path: Path, content: bytes) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        write_atomically(path, content)
+
+    monkeypatch.setattr(transfer_job, "write_atomically", asked_to_end)
+    assert transfer("-o", "out.png", "--animate", "run.gif").code == 0
+    assert frame_count("run.gif") >= 2
 
 
 def test_running_out_of_memory_saves_the_animation_so_far(

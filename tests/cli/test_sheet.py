@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 from PIL import Image
 
 from styleforge.cli import sheet_run
+from styleforge.core.files import MACHINE
 from styleforge.images.contact_sheet import GAP, TEXT
 from styleforge.jobs import sheet as sheet_job
 from styleforge.jobs import transfer as transfer_job
 from styleforge.jobs.recipe import load_recipe
-from styleforge.jobs.sheet import paintings, unique
+from styleforge.jobs.sheet import Cell, SheetJob, paintings, unique
+from styleforge.jobs.sheet_result import save_sheet
 from styleforge.presets.transfer import shipped_presets
 from styleforge.transfers import estimate
 from styleforge.vgg.weights import Weights
@@ -158,6 +161,27 @@ def test_a_picture_made_otherwise_is_overwritten_with_force_only(
     assert there.read_bytes() == before
     assert sheet("--force").code == 0
     assert load_recipe(there).settings["style"]["beta"] == 1
+
+
+def test_a_sheet_is_there_whole_or_not_at_all(
+    sheet: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked_to_end(job: SheetJob, made: Sequence[Cell]) -> None:
+        monkeypatch.setattr(os, "fsync", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        save_sheet(job, made)
+
+    monkeypatch.setattr(sheet_run, "save_sheet", asked_to_end)
+    done = sheet("-q")
+    assert (done.code, done.err) == (130, "Interrupted.\n")
+    assert not [path for path in Path().rglob("*.png*") if path.name.startswith((".", "out"))]
+
+
+def test_what_a_killed_sheet_has_left_half_written_is_cleared_away(sheet: Command) -> None:
+    half = Path("out") / f".{NAMES[0]}.{2**22 + 1}.{MACHINE}-abcdefgh"
+    half.parent.mkdir()
+    half.touch()
+    assert sheet().code == 0
+    assert not half.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

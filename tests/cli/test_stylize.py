@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import styleforge.networks.apply
+from styleforge.core.files import MACHINE
 from styleforge.images.load import load_image
 from styleforge.images.save import to_levels
 from styleforge.jobs.recipe import Input, StylizeRecipe, load_recipe, versions
@@ -156,6 +157,13 @@ def test_json_is_one_object_on_one_line(stylize: Command) -> None:
         "model": "m.safetensors",
         "styles": {"harvest": 1.0},
     }
+
+
+def test_what_was_killed_while_it_wrote_the_picture_leaves_nothing(stylize: Command) -> None:
+    half = Path(f".out.png.{2**22 + 1}.{MACHINE}-abcdefgh")
+    half.touch()
+    assert stylize("-o", "out.png").code == 0
+    assert not half.exists()
 
 
 def test_quiet_prints_nothing(stylize: Command) -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import pickle
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +106,16 @@ def test_loading_leaves_the_random_numbers_alone(path: Path) -> None:
     before = torch.get_rng_state()
     load_model(path)
     assert torch.get_rng_state().equal(before)
+
+
+@pytest.mark.slow
+def test_loading_imports_no_symbolic_mathematics(path: Path) -> None:
+    """Which takes as long as all the rest of ``stylize``."""
+    code = (
+        "import sys; from pathlib import Path; sys.modules['sympy'] = None; "
+        "from styleforge.networks.model_file import load_model; load_model(Path(sys.argv[1]))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
 
 
 def test_weights_in_half_precision_are_read_as_float32(path: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from styleforge.core.errors import UsageError
+from styleforge.core.files import MACHINE
 from styleforge.networks.model_file import ModelInfo, ModelStyle, load_model
 from styleforge.training.folder import FORMAT, TrainingFolder
 from styleforge.training.job import go_on
@@ -295,3 +296,12 @@ def test_two_processes_do_not_train_in_one_folder(folder: TrainingFolder) -> Non
         other.kill()
     with folder.held():
         pass
+
+
+def test_what_a_killed_training_has_left_half_written_is_cleared_away(
+    folder: TrainingFolder,
+) -> None:
+    half = folder.path / f".last.pt.{2**22 + 1}.{MACHINE}-abcdefgh"
+    half.touch()
+    with folder.held():
+        assert not half.exists()

@@ -1,0 +1,22 @@
+"""What the server that forks the disturbed commands has loaded; it starts no threads."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from typer.main import get_command
+
+import styleforge
+from styleforge import cli
+from styleforge.vgg import weights
+
+for module in pkgutil.walk_packages(styleforge.__path__, "styleforge."):
+    importlib.import_module(module.name)
+for slow in ("matplotlib.backends.backend_agg", "matplotlib.figure", "torch._dynamo"):
+    importlib.import_module(slow)
+
+cli.app = get_command(cli.app)
+
+_WEIGHTS = weights.load_weights("original")
+weights._load_original = lambda: _WEIGHTS
