@@ -69,7 +69,10 @@ def stylize(
     manner.loaded()
 
     if not (style or model) and (known := known_styles()):
-        raise UsageError(f"name a style, as in --style {known[0]}; there are {', '.join(known)}")
+        raise UsageError(
+            f"name a style, as in --style {known[0]}; there are {', '.join(known)} "
+            "(styleforge styles PHOTO shows them)"
+        )
     request = StylizeRequest(
         photo=photo,
         styles=dict(with_weight(name) for name in style or []),

@@ -18,7 +18,7 @@ from styleforge.jobs.look import Look
 from styleforge.jobs.painters import NetworkPainter, Painter, TransferPainter
 from styleforge.jobs.recipe import Input, TransferRecipe, versions
 from styleforge.losses.masks import check_style_masks, mask_of
-from styleforge.networks.model_file import Model, load_model
+from styleforge.networks.model_file import Model, ModelInfo, load_model
 from styleforge.presets.networks import TextureSettings
 from styleforge.presets.transfer import Preset
 from styleforge.transfers.studio import Studio
@@ -217,10 +217,14 @@ Style = OptimizedStyle | TrainedStyle
 def stylizing_model(path: Path) -> Model:
     """A model that repaints photos. Raises :class:`UsageError` for one of textures."""
     model = load_model(path)
-    settings = model.info.generator
-    if isinstance(settings, TextureSettings) and not settings.content:
+    if not repaints(model.info):
         raise UsageError(f"{model.name} makes textures: use texture with `model` {path}")
     return model
+
+
+def repaints(info: ModelInfo) -> bool:
+    """Whether a model takes photos; others make textures of nothing."""
+    return not isinstance(info.generator, TextureSettings) or info.generator.content
 
 
 def _files(sources: Sequence[ImageSource]) -> list[Path]:

@@ -268,7 +268,8 @@ def test_a_dry_run_of_nothing_to_do(sheet: Command) -> None:
         (("--style", "no.png"), "no such file: no.png"),
         (
             ("--style", "empty"),
-            f"no paintings in empty; they end in {SUFFIXES}, .bmp, .gif, .avif, .heic, .heif, .jp2, .ppm",
+            f"no paintings in empty; they end in {SUFFIXES}, "
+            ".bmp, .gif, .avif, .heic, .heif, .jp2, .ppm",
         ),
         (("--set", "scale=0"), "q.yaml: style.scale: input should be greater than 0 (not 0)"),
         (("--set", "init=no.png"), "no such file: no.png"),
