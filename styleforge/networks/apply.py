@@ -121,7 +121,7 @@ def in_tiles(prepared: PreparedNetwork, photo: Tensor, *, side: int = TILE) -> T
     grid = _grid(-(-height // _UNIT), -(-width // _UNIT), side // _UNIT)
     encoder = _Tiled(prepared.encoder, grid, source_scale=_UNIT)
     decoder = _Tiled(prepared.decoder, grid, source_scale=1)
-    x = prepared.transform(encoder(centred(photo), 4 * prepared.width, lambda features: features))
+    x = prepared.transform(encoder(centred(photo), prepared.middle, lambda features: features))
     return decoder(x, 3, prepared.finish)[..., :height, :width]
 
 

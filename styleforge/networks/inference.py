@@ -58,13 +58,19 @@ class PreparedBlock:
 
 
 class PreparedNetwork:
-    """Image (1, 3, H, W) to pastiche, as the network makes it with a mixture (1, styles)."""
+    """Image (1, 3, H, W) to pastiche, as the network makes it with a mixture (1, styles).
+
+    ``width`` are its filters at full size, ``middle`` those at a quarter of it.
+    """
 
     def __init__(self, network: TransformerNetwork, mixture: Tensor) -> None:
-        self.width = network.settings.width
+        settings = network.settings
+        self.width = max(settings.down[0], settings.up[1])
+        self.middle = settings.down[2]
         self.finish = _finish_of(network)
         self.encoder = _prepared(network.encoder, mixture)
-        self.decoder = _prepared(network.decoder, mixture, border=network.settings.kernel // 2)
+        border = 0 if settings.normalized_output else settings.kernel // 2
+        self.decoder = _prepared(network.decoder, mixture, border=border)
         self._residual = [
             _prepared([block.first, block.second], mixture)
             for block in network.blocks
@@ -165,7 +171,9 @@ def _convolution_of(block: ConvolutionBlock, *, bordered: bool) -> Callable[[Ten
 
 
 def _finish_of(network: TransformerNetwork) -> Callable[[Tensor], Tensor]:
-    """Features with their border to an image in [0, 1]."""
+    """What the decoder makes, with its border where another convolution follows, to an image."""
+    if not isinstance(network.output, nn.Conv2d):
+        return network.to_range
     convolution = PairedConvolution(network.output.weight.detach(), network.output.bias)
     return lambda x: network.to_range(convolution(x))
 

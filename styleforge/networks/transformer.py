@@ -75,25 +75,31 @@ class TransformerNetwork(nn.Module):
 
     def __init__(self, settings: TransformerSettings, styles: int = 1) -> None:
         super().__init__()
-        width, kernel = settings.width, settings.kernel
+        kernel, (first, second, third), (half, full) = settings.kernel, settings.down, settings.up
         self.settings = settings
         self.encoder = nn.ModuleList(
             [
-                ConvolutionBlock((3, width), kernel, styles=styles),
-                ConvolutionBlock((width, 2 * width), 3, stride=2, styles=styles),
-                ConvolutionBlock((2 * width, 4 * width), 3, stride=2, styles=styles),
+                ConvolutionBlock((3, first), kernel, styles=styles),
+                ConvolutionBlock((first, second), 3, stride=2, styles=styles),
+                ConvolutionBlock((second, third), 3, stride=2, styles=styles),
             ]
         )
         self.blocks = nn.ModuleList(
-            [ResidualBlock(4 * width, styles=styles) for _ in range(settings.blocks)]
+            [ResidualBlock(third, styles=styles) for _ in range(settings.blocks)]
         )
         self.decoder = nn.ModuleList(
             [
-                ConvolutionBlock((4 * width, 2 * width), 3, upsampling=2, styles=styles),
-                ConvolutionBlock((2 * width, width), 3, upsampling=2, styles=styles),
+                ConvolutionBlock((third, half), 3, upsampling=2, styles=styles),
+                ConvolutionBlock((half, full), 3, upsampling=2, styles=styles),
             ]
         )
-        self.output = _convolution((width, 3), kernel)
+        self.output: nn.Module
+        if settings.normalized_output:
+            last = ConvolutionBlock((full, 3), kernel, styles=styles, rectified=False)
+            self.decoder.append(last)
+            self.output = nn.Identity()
+        else:
+            self.output = _convolution((full, 3), kernel)
 
     def forward(self, image: Tensor, mixture: Tensor) -> Tensor:
         x = image
@@ -102,7 +108,7 @@ class TransformerNetwork(nn.Module):
         return self.finish(x)[..., : image.shape[2], : image.shape[3]]
 
     def finish(self, x: Tensor) -> Tensor:
-        """Features (B, width, H, W) to an image in [0, 1]."""
+        """What the decoder makes (B, C, H, W) to an image in [0, 1]."""
         return self.to_range(self.output(x))
 
     def to_range(self, x: Tensor) -> Tensor:

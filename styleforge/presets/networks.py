@@ -8,12 +8,16 @@ from pydantic import Field
 
 from styleforge.core.settings import Section, Whole
 
+_Filters = Annotated[Whole, Field(ge=1, le=2048)]
+
 
 class TransformerSettings(Section):
     """Johnson et al. 2016: ``width`` filters at full size, twice and four times as many below.
 
     ``kernel`` is the side of the first and the last kernel. ``output`` is what bounds the
-    pastiche: a sigmoid, or a clamp for networks trained elsewhere.
+    pastiche: a sigmoid, or a clamp for networks trained elsewhere. ``filters``, where a network
+    has others, are those of the three convolutions on the way down and the two on the way up;
+    ``normalized_output``: the last convolution is followed by an instance normalisation, too.
     """
 
     kind: Literal["transformer"] = "transformer"
@@ -21,6 +25,20 @@ class TransformerSettings(Section):
     blocks: Whole = Field(default=5, ge=0, le=64)
     kernel: Literal[3, 5, 7, 9] = 9
     output: Literal["sigmoid", "clamp"] = "sigmoid"
+    filters: Annotated[list[_Filters], Field(min_length=5, max_length=5)] | None = None
+    normalized_output: bool = False
+
+    @property
+    def down(self) -> tuple[int, int, int]:
+        """Filters of the convolutions at full size, half of it and a quarter."""
+        first, second, third = (self.filters or [self.width, 2 * self.width, 4 * self.width])[:3]
+        return first, second, third
+
+    @property
+    def up(self) -> tuple[int, int]:
+        """Filters of the convolutions back at half the size and at full size."""
+        half, full = self.filters[3:] if self.filters else (2 * self.width, self.width)
+        return half, full
 
 
 class TextureSettings(Section):

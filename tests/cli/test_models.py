@@ -17,6 +17,7 @@ from styleforge.networks.model_file import ModelInfo, ModelStyle, build, load_in
 from styleforge.networks.transformer import style_parameters
 from styleforge.presets.networks import TextureSettings, TransformerSettings
 from tests.cli.conftest import Command
+from tests.networks.magenta_file import write_magenta
 from tests.pictures import opened
 
 TINY = TransformerSettings(width=2, blocks=1, kernel=3)
@@ -109,6 +110,8 @@ def test_info_shows_what_a_model_says_of_itself(command: Command) -> None:
             "blocks": 1,
             "kernel": 3,
             "output": "sigmoid",
+            "filters": None,
+            "normalized_output": False,
         },
         "styles": ["cafe", "harvest"],
         "recipe": {"steps": 7},
@@ -258,3 +261,14 @@ def test_a_folder_is_no_model(command: Command) -> None:
     assert done.err.startswith("Error: d.safetensors is not a whole .safetensors file (")
     assert done.err.count("\n") == 1
     assert done.code == 4
+
+
+def test_many_styles_are_imported_from_onnx(command: Command) -> None:
+    write_magenta(Path("many.onnx"))
+    done = command("models", "import", "many.onnx", "-o", "m.safetensors", "--style", "art")
+    assert done.code == 0
+    assert done.next == "styleforge stylize PHOTO --model m.safetensors"
+    mixed = ("--style", "art-2:2", "--style", "art-0:1")
+    assert command("stylize", "c.png", "-m", "m.safetensors", *mixed, "-o", "o.png").code == 0
+    assert command("rerun", "o.png", "-o", "again.png").code == 0
+    assert Path("again.png").read_bytes() == Path("o.png").read_bytes()

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from styleforge.core.errors import ModelError
-from styleforge.networks.importing import import_pytorch_example
+from styleforge.core.errors import ModelError, UsageError
+from styleforge.networks.apply import stylize
+from styleforge.networks.importing import import_magenta, import_pytorch_example
 from styleforge.networks.model_file import load_model, save_model
 from styleforge.presets.networks import TransformerSettings
+from tests.networks.magenta_file import write_magenta
 
 ONE_STYLE = torch.ones(1, 1)
 
@@ -245,3 +250,72 @@ def test_weights_that_are_not_finite(theirs: TransformerNet, tmp_path: Path) -> 
     with pytest.raises(ModelError) as caught:
         import_pytorch_example(path, "a")
     assert str(caught.value) == f"{path} holds weights that are no finite numbers"
+
+
+@pytest.fixture
+def magenta(tmp_path: Path) -> Path:
+    path = tmp_path / "many.onnx"
+    write_magenta(path)
+    return path
+
+
+@pytest.mark.parametrize("memory", [2**40, 0], ids=["whole", "tiles"])
+@pytest.mark.parametrize("mixture", [(1.0, 0.0, 0.0), (0.2, 0.5, 0.3)], ids=str)
+def test_many_styles_of_magenta_are_as_onnxruntime_makes_them(
+    mixture: tuple[float, ...], memory: int, magenta: Path
+) -> None:
+    photo = torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    session = onnxruntime.InferenceSession(magenta, providers=["CPUExecutionProvider"])
+    weights = np.array([mixture], np.float32)
+    (expected,) = session.run(None, {"image": photo.numpy(), "style_weights": weights})
+    info, network = import_magenta(magenta, "art")
+    found = stylize(network, photo, torch.from_numpy(weights), memory=memory)
+    assert np.abs(found.numpy() - expected).max() < 1e-5
+    plain = network(photo, torch.from_numpy(weights)).detach().numpy()
+    assert np.abs(plain - expected).max() < 1e-5
+    assert [style.name for style in info.styles] == ["art-0", "art-1", "art-2"]
+    assert info.generator == network.settings
+    assert network.settings.filters == [6, 5, 7, 4, 2]
+
+
+def test_what_is_imported_can_be_saved_and_read(magenta: Path, tmp_path: Path) -> None:
+    info, network = import_magenta(magenta, "art")
+    save_model(tmp_path / "m.safetensors", info, network)
+    again = load_model(tmp_path / "m.safetensors")
+    assert again.info == info
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(again.network.state_dict()[name], tensor)
+
+
+@pytest.mark.parametrize("without", ["contract.0.w", "expand.2.norm.beta", "res.1.0.norm.gamma"])
+def test_another_onnx_file_is_refused(without: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    write_magenta(path, without=without)
+    with pytest.raises(ModelError) as caught:
+        import_magenta(path, "art")
+    assert str(caught.value) == f"{path} is not a network of Magenta's image stylization"
+
+
+def test_a_damaged_onnx_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    path.write_bytes(b"no protobuf")
+    with pytest.raises(ModelError) as caught:
+        import_magenta(path, "art")
+    assert str(caught.value) == f"{path} is not an ONNX file that can be read"
+    path.unlink()
+    with pytest.raises(ModelError, match=r"^no such file: .*a\.onnx$"):
+        import_magenta(path, "art")
+
+
+def test_without_onnx_it_is_one_line(magenta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(UsageError) as caught:
+        import_magenta(magenta, "art")
+    assert str(caught.value) == "reading .onnx needs a package: pip install 'styleforge[onnx]'"
+
+
+def test_numbers_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.onnx"
+    write_magenta(path, number=float("nan"))
+    with pytest.raises(ModelError, match="weights that are no finite numbers"):
+        import_magenta(path, "art")
