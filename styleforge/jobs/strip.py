@@ -25,6 +25,9 @@ from styleforge.networks.model_file import ModelInfo, load_info
 from styleforge.networks.registry import find_model, known_models
 from styleforge.transfers.estimate import available_memory
 
+PAINTED = 640
+"""Longest side at which a photo is painted, before it is made small: strokes have sizes."""
+
 
 @dataclass(frozen=True)
 class StripRequest:
@@ -77,8 +80,9 @@ class StripJob:
         small = resize(self.photo.pixels, fit_size(self.photo.size, self.request.size))
         yield "photo", small
         painter: NetworkPainter | None = None
+        painted = max(self.request.size, min(PAINTED, max(self.photo.size)))
         for path, name in self.styles:
-            style = TrainedStyle(name, path, {name: 1.0}, Look(self.request.size))
+            style = TrainedStyle(name, path, {name: 1.0}, Look(painted))
             painter = style.painter(self.device, available_memory(self.device), painter)
             yield name, painter.paint(self.photo)
 

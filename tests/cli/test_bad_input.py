@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
+from styleforge.jobs.mistakes import known_styles
 from styleforge.presets.transfer import shipped_presets
 from tests.cli.conftest import Command
 from tests.pictures import noise
@@ -99,8 +100,8 @@ TRANSFER = ("transfer", "c.png", "s.png", "-p", "p.yaml")
         ),
         (
             ("stylize", "c.png"),
-            "name a style, as in --style cafe-terrace; there are cafe-terrace, church, "
-            "harvest, langlois-bridge, night-cafe, pere-tanguy, hubble, mosaic",
+            f"name a style, as in --style starry; there are {', '.join(known_styles())} "
+            "(styleforge styles PHOTO shows them)",
         ),
         (
             ("transfer", "tiny.png", "s.png"),
