@@ -158,7 +158,7 @@ class NearestFeatures:
         return rows[:, order[torch.arange(PLACES) % len(order)].to(rows.device)]
 
     def unit(self, target: Tensor) -> Tensor:
-        return torch.ones(len(target)).to(target)
+        return target.new_ones(len(target))
 
 
 def _to_nearest(features: Tensor, rows: Tensor) -> Tensor:

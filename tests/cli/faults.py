@@ -162,7 +162,7 @@ class Workplace:
         """The command, which a signal reaches after so many seconds."""
         arguments = [self._command, *COMMANDS[self._command].split(), "-d", "cpu", *options]
         receiver, sender = _SERVER.Pipe(duplex=False)
-        changes = _SERVER.Value("i", 0)
+        changes = _SERVER.RawValue("i", 0)
         process = _SERVER.Process(
             target=_command,
             args=(arguments, self._folder, injection or Injection(), sender, changes),
