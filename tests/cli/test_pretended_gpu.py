@@ -68,6 +68,8 @@ COMMANDS = [
     "batch photos -m m.safetensors -o out",
 ]
 
+EACH_KIND = pytest.mark.parametrize("kind", ["cuda", pytest.param("mps", marks=pytest.mark.slow)])
+
 
 @pytest.fixture(autouse=True)
 def _inputs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,7 +88,7 @@ def _inputs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(TrainingFolder, "draw", lambda _: None)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@EACH_KIND
 @pytest.mark.parametrize("line", COMMANDS)
 def test_it_runs_on_one_device_and_no_recorded_step_waits(
     line: str, kind: str, command: Command, monkeypatch: pytest.MonkeyPatch
@@ -106,6 +108,7 @@ def test_each_precision(
     assert done.code == 0, done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("line", [TRANSFER, NEIGHBORLY])
 def test_in_tiles(line: str, kind: str, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
