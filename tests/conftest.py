@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,12 @@ settings.load_profile("no deadline")
 SAMPLES = Path(__file__).parent.parent / "sample_images"
 CHELSEA = SAMPLES / "content" / "chelsea.jpg"
 CAFE = SAMPLES / "style" / "vangogh_cafe_terrace_at_night.jpg"
+
+
+def mostly_slow(cases: Iterable[Any], *, quick: int = 1) -> list[Any]:
+    """The first cases of a test as they are, the others among the slow tests."""
+    first, others = [*cases][:quick], [*cases][quick:]
+    return [*first, *(pytest.param(case, marks=pytest.mark.slow) for case in others)]
 
 
 @pytest.fixture(scope="session", autouse=True)

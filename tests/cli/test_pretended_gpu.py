@@ -13,6 +13,7 @@ from styleforge.transfers.studio import Studio
 from tests.batches.conftest import write_photos
 from tests.cli.conftest import PRESET, Command
 from tests.cli.test_models import TINY_TEXTURE, write_model
+from tests.conftest import mostly_slow
 from tests.pretended import KINDS, pretend
 
 NEIGHBORS = """
@@ -41,6 +42,11 @@ NEIGHBORLY = "transfer c.png s.png -p n.yaml -o out.png"
 TRAIN = "train s.png --data photos -o out.safetensors --workers 0"
 COMMANDS = [
     TRANSFER,
+    NEIGHBORLY,
+    "stylize c.png -m m.safetensors -o out.png",
+    f"{TRAIN} -p t.yaml",
+    "texture s.png -s 40 -n 2 -o out.png",
+    "batch photos -m m.safetensors -o out",
     f"{TRANSFER} --optimizer adam",
     f"{TRANSFER} --style n.png --mask left.png --mask right.png",
     f"{TRANSFER} --style-mask top.png",
@@ -48,15 +54,11 @@ COMMANDS = [
     f"{TRANSFER} --set style.statistic=sliced-wasserstein",
     f"{TRANSFER} --set style.statistic=mean-std",
     f"{TRANSFER} --set style.statistic=covariance",
-    NEIGHBORLY,
     f"{NEIGHBORLY} --optimizer adam --source-map map.png",
     f"{NEIGHBORLY} --style n.png --strength 0.3",
-    "stylize c.png -m m.safetensors -o out.png",
     "stylize c.png -m m.safetensors --style cafe:1 --style harvest:2 --strength 0.5 -o out.png",
-    f"{TRAIN} -p t.yaml",
     f"{TRAIN} -p t.yaml --statistic neighbors --add-to m.safetensors",
     f"{TRAIN} -p x.yaml",
-    "texture s.png -s 40 -n 2 -o out.png",
     "texture -m x.safetensors -s 40 -o out.png",
     "dream c.png --layer conv2_1 -s 40 -n 2 -o out.png",
     "reconstruct content c.png --layer conv2_1 -s 40 -n 2 -o out.png",
@@ -65,7 +67,6 @@ COMMANDS = [
     "sheet c.png s.png --set beta=1,10 -p p.yaml -o out.png",
     "batch photos --style s.png -p p.yaml -o out",
     "batch photos --style s.png -p n.yaml -o out --sequence",
-    "batch photos -m m.safetensors -o out",
 ]
 
 EACH_KIND = pytest.mark.parametrize("kind", ["cuda", pytest.param("mps", marks=pytest.mark.slow)])
@@ -89,7 +90,7 @@ def _inputs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @EACH_KIND
-@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("line", mostly_slow(COMMANDS, quick=6))
 def test_it_runs_on_one_device_and_no_recorded_step_waits(
     line: str, kind: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -27,6 +27,7 @@ from styleforge.training.trainer import Trainer
 from styleforge.training.training import TrainingProgress
 from tests.cli.conftest import Command
 from tests.cli.test_models import TINY, TINY_TEXTURE, write_model
+from tests.conftest import mostly_slow
 from tests.pictures import noise, opened
 
 PRESET = """
@@ -341,7 +342,7 @@ def test_a_checkpoint_that_is_missing_or_damaged(folder: Path, train: Command) -
     assert names(folder) & {MODEL.name, KEPT.name} == {KEPT.name}
 
 
-@pytest.mark.parametrize("statistic", get_args(TrainingStatisticName))
+@pytest.mark.parametrize("statistic", mostly_slow(get_args(TrainingStatisticName)))
 def test_a_training_by_any_statistic(train: Command, statistic: str) -> None:
     train("-n", "2", "-o", "gram.safetensors")
     done = train("-n", "2", "--statistic", statistic)

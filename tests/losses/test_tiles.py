@@ -15,9 +15,10 @@ from styleforge.losses.statistics import COVARIANCE, MEAN_STD, SlicedWasserstein
 from styleforge.losses.tiles import TiledObjective, Tiling, style_statistics, whole_features
 from styleforge.vgg.network import VGG19, Padding, Pooling
 from styleforge.vgg.weights import Weights
+from tests.conftest import mostly_slow
 
 CONTENT, STYLE = "relu3_1", ["relu1_1", "relu2_1"]
-SIZES = pytest.mark.parametrize("size", [(64, 96), (75, 65), (40, 100)], ids=str)
+SIZES = pytest.mark.parametrize("size", mostly_slow([(75, 65), (64, 96), (40, 100)]), ids=str)
 
 
 def image(height: int, width: int, seed: int = 0) -> Tensor:
@@ -131,7 +132,9 @@ def random_neighbors(picture: Tensor, cells: dict[str, int]) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "cells",
-    [{"relu1_2": 1, "relu2_2": 1}, {"relu1_2": 4, "relu2_2": 2}, {"relu2_1": 2, "relu3_1": 1}],
+    mostly_slow(
+        [{"relu1_2": 4, "relu2_2": 2}, {"relu1_2": 1, "relu2_2": 1}, {"relu2_1": 2, "relu3_1": 1}]
+    ),
     ids=str,
 )
 @pytest.mark.parametrize("size", [(65, 43), (49, 52)], ids=str)

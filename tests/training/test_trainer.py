@@ -16,6 +16,7 @@ from styleforge.training.objective import BatchObjective
 from styleforge.training.trainer import Trainer, learning_rate
 from styleforge.transfers.loss_network import loss_network
 from styleforge.vgg.weights import Weights
+from tests.conftest import mostly_slow
 from tests.training.conftest import (
     STYLIZING_TEXTURE,
     TEXTURE,
@@ -67,7 +68,7 @@ def rate(trainer: Trainer) -> float:
 
 
 @GENERATORS
-@pytest.mark.parametrize("statistic", get_args(TrainingStatisticName))
+@pytest.mark.parametrize("statistic", mostly_slow(get_args(TrainingStatisticName)))
 def test_the_loss_falls(
     generator: dict[str, Any], statistic: str, weights: Weights, painting: Tensor
 ) -> None:

@@ -20,6 +20,7 @@ from styleforge.transfers.loss_network import loss_network
 from styleforge.transfers.matching import SAMPLES, StyleNeighbors, Targets, _drawn
 from styleforge.transfers.styles import StyleImage
 from styleforge.vgg.weights import Weights
+from tests.conftest import mostly_slow
 
 LAYERS = ("relu1_2", "relu2_1", "pool2")
 RED, BLUE = (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)
@@ -93,7 +94,7 @@ def test_the_photos_own_features_are_the_target_of_each_layer(
         torch.testing.assert_close(target.variance, variance(rows_of(features[layer])))
 
 
-@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("turns", mostly_slow([1, 2, 3]))
 def test_a_turned_painting_is_turned_back(turns: int, photo: Tensor, weights: Weights) -> None:
     painting = torch.rot90(photo[..., :40, :], -turns, (2, 3))
     photo = photo[..., :40, :]
@@ -165,7 +166,7 @@ def test_only_what_is_white_in_a_style_mask_is_taken_layer_by_layer(
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("rotations", [False, True])
+@pytest.mark.parametrize("rotations", mostly_slow([False, True]))
 def test_what_is_nearly_black_in_a_style_mask_is_not_taken_from(
     rotations: bool, photo: Tensor, weights: Weights
 ) -> None:
@@ -289,7 +290,7 @@ def test_samples_are_kept_unless_they_are_in_the_photos_colors(
     assert first["relu1_2"].rows.equal(second["relu1_2"].rows) == kept
 
 
-@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("masked", mostly_slow([True, False]))
 def test_layers_in_tiles_find_the_same(
     masked: bool, photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -306,7 +307,7 @@ def test_layers_in_tiles_find_the_same(
 
 
 @pytest.mark.parametrize("layers", [{"conv4_1": 1}, {"conv5_1": 1, "pool5": 1}, {"conv3_1": 1}])
-@pytest.mark.parametrize("size", [(36, 44), (47, 61)], ids=str)
+@pytest.mark.parametrize("size", mostly_slow([(47, 61), (36, 44)]), ids=str)
 def test_any_layers_do(
     layers: dict[str, float], size: tuple[int, int], photo: Tensor, weights: Weights
 ) -> None:
@@ -351,7 +352,7 @@ def assert_fits(targets: Targets, photo: Tensor) -> None:
         assert target.variance > 0
 
 
-@pytest.mark.parametrize("even", ["photo", "painting", "both"])
+@pytest.mark.parametrize("even", mostly_slow(["both", "photo", "painting"]))
 def test_even_colors_are_finite(
     even: str, photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:

@@ -25,6 +25,7 @@ from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.studio import Studio, Styles
 from styleforge.transfers.styles import StyleImage, style_size
 from styleforge.vgg.weights import Weights
+from tests.conftest import mostly_slow
 
 SHALLOW: dict[str, Any] = {
     "network": {"normalized": False},
@@ -183,7 +184,7 @@ def test_one_style_twice_is_that_style(photo: Tensor, painting: Tensor, weights:
     torch.testing.assert_close(finished(twice), once, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("init", ["content", "noise"])
+@pytest.mark.parametrize("init", mostly_slow(["noise", "content"]))
 def test_same_seed_gives_the_same_bytes(
     init: str, square: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -439,7 +440,7 @@ def test_sliced_wasserstein_needs_more_memory(painting: Tensor, weights: Weights
     assert sliced.tiling((300, 300)) is None
 
 
-@pytest.mark.parametrize("statistic", ["mean-std", "covariance", "sliced-wasserstein"])
+@pytest.mark.parametrize("statistic", mostly_slow(["sliced-wasserstein", "mean-std", "covariance"]))
 def test_any_statistic_lowers_its_loss_the_same_for_the_same_seed(
     statistic: str, photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
