@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -71,6 +72,10 @@ def styles(
         print_json({"output": str(job.output), "styles": names})
     if not quiet:
         say(f"Saved {job.output} ({len(names)} styles) in {elapsed(manner.started)}")
-        suggest(f"styleforge stylize {shown(photo)} --style {names[0]}, or another of them")
+        as_here = f" -s {job.painted}" if max(job.photo.size) > job.painted else ""
+        suggest(
+            f"styleforge stylize {shlex.quote(shown(photo))} --style {names[0]}{as_here}, "
+            "or another of them"
+        )
     if opened:
         show(str(job.output))

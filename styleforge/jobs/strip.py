@@ -75,14 +75,18 @@ class StripJob:
         )
         return cls(request, photo, styles, output, pick_device(request.device))
 
+    @property
+    def painted(self) -> int:
+        """Longest side at which the photo is painted."""
+        return max(self.request.size, min(PAINTED, max(self.photo.size)))
+
     def pictures(self) -> Iterator[tuple[str, Tensor]]:
         """The photo, and what becomes of it in one style after the other, by name."""
         small = resize(self.photo.pixels, fit_size(self.photo.size, self.request.size))
         yield "photo", small
         painter: NetworkPainter | None = None
-        painted = max(self.request.size, min(PAINTED, max(self.photo.size)))
         for path, name in self.styles:
-            style = TrainedStyle(name, path, {name: 1.0}, Look(painted))
+            style = TrainedStyle(name, path, {name: 1.0}, Look(self.painted))
             painter = style.painter(self.device, available_memory(self.device), painter)
             yield name, painter.paint(self.photo)
 

@@ -38,6 +38,18 @@ def test_the_pictures_are_those_of_stylize(command: Command) -> None:
     assert first.tobytes() == one.tobytes()
 
 
+def test_a_large_photo_is_painted_as_large_as_strokes_are_meant_to_be(command: Command) -> None:
+    write_model(Path("m.safetensors"))
+    Image.open("c.png").resize((960, 800)).save("large.png")
+    done = command("styles", "large.png", "-m", "m.safetensors", "-s", "64")
+    assert done.next == "styleforge stylize large.png --style cafe -s 640, or another of them"
+    stylize = ("stylize", "large.png", "-m", "m.safetensors", "--style", "cafe", "-s", "640")
+    command(*stylize, "-o", "one.png")
+    small = resize(load_image("one.png").pixels, (64, 53))
+    found = load_image("large_styles.png").pixels[..., GAP : GAP + 53, 2 * GAP + 64 : 2 * GAP + 128]
+    assert (found - small).abs().max() <= 2 / 255
+
+
 def test_one_model_and_json(command: Command) -> None:
     write_model(Path("m.safetensors"))
     done = command("styles", "c.png", "-m", "m.safetensors", "-s", "48", "-o", "o.jpg", "--json")
