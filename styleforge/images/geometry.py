@@ -44,6 +44,12 @@ def size_of(image: Tensor) -> Size:
     return image.shape[-1], image.shape[-2]
 
 
+def check_longest(longest: int) -> None:
+    """Raise :class:`UsageError` for a longest side that no picture has; 0 is a picture's own."""
+    if not 0 <= longest <= LARGEST:
+        raise UsageError(f"`size` is from 0 to {LARGEST} (not {longest})")
+
+
 def fit_size(size: Size, longest: int) -> Size:
     """(width, height) scaled to the given longest side; 0 keeps it. The shape is never cropped."""
     if longest == 0:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from styleforge.core.errors import UsageError
-from styleforge.images.geometry import LARGEST
+from styleforge.images.geometry import check_longest
 from styleforge.images.save import Depth
 from styleforge.presets.transfer import ColorChoice
 
@@ -35,8 +35,7 @@ class Look:
         check_seed(self.seed)
         if not 0 <= self.strength <= 1:
             raise UsageError(f"`strength` is from 0 to 1 (not {self.strength:g})")
-        if not 0 <= self.size <= LARGEST:
-            raise UsageError(f"`size` is from 0 to {LARGEST} (not {self.size})")
+        check_longest(self.size)
         if self.colors not in get_args(ColorChoice):
             raise UsageError(
                 f"`colors` is {', '.join(get_args(ColorChoice))} (not {self.colors!r})"

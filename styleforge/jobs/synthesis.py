@@ -13,7 +13,7 @@ from torch import Tensor
 
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.errors import UsageError
-from styleforge.images.geometry import Size, fit_size, parse_size
+from styleforge.images.geometry import Size, check_longest, fit_size, parse_size
 from styleforge.images.load import MIN_SIDE, Picture
 from styleforge.images.save import Depth
 from styleforge.jobs.recipe import SynthesisRecipe
@@ -64,7 +64,8 @@ class SynthesisJob:
 
 
 def fitting_size(picture: Picture, longest: int) -> Size:
-    """(width, height) at this longest side. Raises :class:`UsageError` where that is too small."""
+    """(width, height) at this longest side. Raises :class:`UsageError` where it cannot be."""
+    check_longest(longest)
     size = fit_size(picture.size, longest)
     if min(size) < MIN_SIDE:
         raise UsageError(

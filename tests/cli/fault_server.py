@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+from tqdm.std import TqdmDefaultWriteLock
 from typer.main import get_command
 
 import styleforge
@@ -17,6 +18,7 @@ for slow in ("matplotlib.backends.backend_agg", "matplotlib.figure", "torch._dyn
     importlib.import_module(slow)
 
 cli.app = get_command(cli.app)
+TqdmDefaultWriteLock.mp_lock = None  # killed processes would leave theirs
 
 _WEIGHTS = weights.load_weights("original")
 weights._load_original = lambda: _WEIGHTS

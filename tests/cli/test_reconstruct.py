@@ -107,6 +107,10 @@ def test_an_interruption_saves_what_there_is(
             "s.png is one of the inputs; choose another output",
         ),
         (
+            ("content", "c.png", "--layer", "conv1_1", "-s", "40000"),
+            "--size is from 0 to 32768 (not 40000)",
+        ),
+        (
             ("style", "s.png", "-d", "gpu"),
             "unknown device 'gpu'; use auto, cpu, cuda, cuda:N or mps",
         ),
