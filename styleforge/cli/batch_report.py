@@ -29,6 +29,8 @@ class Report:
         self._styles = batch.styles
         self._counts: Counter[str] = Counter()
         self._last: Path | None = None
+        self._told = batch.kept.recipe
+        """Whether the files say how they were made."""
         self._total = len(batch.tasks)
         self._quiet = quiet
         self._verbose = verbose
@@ -75,7 +77,7 @@ class Report:
         say(f"{', '.join(parts)}; {took}, in {self._folder}")
         if interrupted or left or self.failures:
             suggest("the same command again makes what is missing")
-        elif self._last is not None:
+        elif self._last is not None and self._told:
             suggest(f"styleforge info {shlex.quote(str(self._last))} shows how it was made")
 
     def _line(self, outcome: Outcome) -> dict[str, Any]:

@@ -93,10 +93,11 @@ def conclude(
     seconds: float,
     details: str = "",
     finished: bool = True,
+    recipe: bool = True,
 ) -> None:
     """Print the report as JSON or in words; exits with 130 after an interruption.
 
-    ``report`` has an output, a width and a height.
+    ``report`` has an output, a width and a height; ``recipe``: the file tells how it was made.
     """
     if manner.as_json:
         print_json(report)
@@ -106,7 +107,7 @@ def conclude(
         say(f"{verb} {report['output']} ({size}) in {_seconds(seconds)}")
         if details:
             say(details)
-        if str(report["output"]) != STDOUT:
+        if recipe and str(report["output"]) != STDOUT:
             suggest(_HINT.format(shlex.quote(report["output"])))
     if manner.shown:
         show(report["output"])

@@ -17,7 +17,8 @@ def run(job: StylizeJob, manner: Manner) -> None:
     deliver(job.result(), job.output)
     seconds = time.perf_counter() - manner.started
     details = f"model {job.painter.model.name}, style {_styles(job)}"
-    conclude(manner, _report(job, seconds), seconds=seconds, details=details)
+    kept = job.request.kept.recipe
+    conclude(manner, _report(job, seconds), seconds=seconds, details=details, recipe=kept)
 
 
 def _report(job: StylizeJob, seconds: float) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def run(job: SynthesisJob, manner: Manner, *, recipe: bool = True) -> None:
     deliver(result, job.output)
     seconds = time.perf_counter() - manner.started
     report = _report(job, result, seconds, finished=finished)
-    conclude(manner, report, seconds=seconds, finished=finished)
+    conclude(manner, report, seconds=seconds, finished=finished, recipe=recipe)
 
 
 def _follow(job: SynthesisJob, *, quiet: bool) -> bool:

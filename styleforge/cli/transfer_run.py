@@ -38,6 +38,7 @@ def run(job: TransferJob, manner: Manner) -> None:
         seconds=seconds,
         details=_details(report),
         finished=ended.stopped is None,
+        recipe=job.request.kept.recipe,
     )
 
 

@@ -152,6 +152,9 @@ def test_ctrl_c_in_the_first_moments_ends_quietly(milliseconds: int) -> None:
         ),
         (("stylize", "c.png", "--style", "mosaic", "-o", "-"), ""),
         (("stylize", "c.png", "--style", "mosaic", "-q"), ""),
+        (("stylize", "c.png", "--style", "mosaic", "--no-recipe"), ""),
+        (("transfer", "c.png", "s.png", "-p", "p.yaml", "--no-recipe"), ""),
+        (("texture", "s.png", "-s", "48x48", "-n", "1", "--no-recipe"), ""),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
