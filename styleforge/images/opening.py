@@ -17,6 +17,9 @@ from styleforge.core.files import check_regular
 from styleforge.images.exif import recipe_of
 from styleforge.images.geometry import Size
 
+_JPEG_PIXELS = 4096
+"""That a byte may hold: Huffman codes have a bit for each of 64, arithmetic ones may have less."""
+
 READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
 """Pillow knows more. Some of them start other programs, as EPS does Ghostscript."""
 
@@ -38,7 +41,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
         warnings.simplefilter("ignore")
         check_regular(path)
         with Image.open(path, formats=_formats(path)) as image:
-            _check_covered(image)
+            _check_covered(image, path)
             yield image
 
 
@@ -89,15 +92,18 @@ def _formats(path: Path) -> tuple[str, ...]:
     return (*READABLE, "HEIF")
 
 
-def _check_covered(image: Image.Image) -> None:
-    """Raise :class:`ValueError` for a TIFF whose strips do not reach to its end.
+def _check_covered(image: Image.Image, path: Path) -> None:
+    """Raise :class:`ValueError` for a TIFF whose strips do not reach to its end, or a tiny JPEG.
 
-    Pillow would fill up the rest, with as many pixels as a small file may claim.
+    The rest would be filled up, with as many pixels as a small file may claim.
     """
+    claimed = image.width * image.height  # which may lie on their side
+    most = _JPEG_PIXELS * path.stat().st_size
+    if image.format == "JPEG" and most < claimed:
+        raise ValueError(f"at most {most} of {claimed} pixels are there")
     if isinstance(image, TiffImageFile) and image.tile:
         ends = [tile.extents[2:] for tile in image.tile if tile.extents]
         there = max(x for x, _ in ends) * max(y for _, y in ends)
-        claimed = image.width * image.height  # which may lie on their side
         if there < claimed:
             raise ValueError(f"{there} of {claimed} pixels are there")
 

@@ -205,6 +205,24 @@ def test_a_small_file_cannot_claim_many_pixels(tmp_path: Path) -> None:
     assert not is_whole(path)
 
 
+def test_a_small_jpeg_cannot_claim_many_pixels_either(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    noise(48, 40).save(path)
+    path.write_bytes(
+        path.read_bytes().replace(struct.pack(">HH", 40, 48), struct.pack(">HH", 60_000, 2_000))
+    )
+    most = 4096 * path.stat().st_size
+    assert message(path) == (
+        f"{path} is damaged or cut short (at most {most} of 120000000 pixels are there)"
+    )
+
+
+def test_a_jpeg_of_one_color_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    Image.new("RGB", (4000, 3000)).save(path, quality=1, optimize=True, progressive=True)
+    assert load_image(path).size == (4000, 3000)
+
+
 @pytest.fixture
 def heic(tmp_path: Path) -> Path:
     """A photo of a telephone, held upright."""
