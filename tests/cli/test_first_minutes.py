@@ -40,7 +40,9 @@ def test_a_word_that_is_no_command(command: Command) -> None:
     [
         (("transfer", "c.png", "s.png", "-p", "p.yaml"), "c_s"),
         (("stylize", "c.png", "--style", "mosaic"), "c_mosaic"),
-        (("texture", "s.png", "-n", "1", "-s", "48"), "s_48x48"),
+        pytest.param(
+            *(("texture", "s.png", "-n", "1", "-s", "48"), "s_48x48"), marks=pytest.mark.slow
+        ),
         (("dream", "c.png", "-n", "1", "-s", "48"), "c_conv5_1"),
         (("reconstruct", "content", "c.png", "--layer", "conv1_1", "-n", "1"), "c_conv1_1"),
         (("inspect", "c.png", "-s", "48"), "c_conv4_2"),
@@ -154,7 +156,6 @@ def test_ctrl_c_in_the_first_moments_ends_quietly(milliseconds: int) -> None:
         (("stylize", "c.png", "--style", "mosaic", "-q"), ""),
         (("stylize", "c.png", "--style", "mosaic", "--no-recipe"), ""),
         (("transfer", "c.png", "s.png", "-p", "p.yaml", "--no-recipe"), ""),
-        (("texture", "s.png", "-s", "48x48", "-n", "1", "--no-recipe"), ""),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -183,7 +184,6 @@ def test_a_batch_shows_one_of_its_pictures_or_goes_on(folder: Path, command: Com
     [
         ("transfer", "c.png", "s.png", "-p", "p.yaml"),
         ("stylize", "c.png", "--style", "mosaic"),
-        ("texture", "s.png", "-s", "48x48", "-n", "1"),
         ("sheet", "c.png", "s.png", "-p", "p.yaml"),
     ],
     ids=lambda arguments: str(arguments[0]),

@@ -42,11 +42,11 @@ NEIGHBORLY = "transfer c.png s.png -p n.yaml -o out.png"
 TRAIN = "train s.png --data photos -o out.safetensors --workers 0"
 COMMANDS = [
     TRANSFER,
-    NEIGHBORLY,
     "stylize c.png -m m.safetensors -o out.png",
     f"{TRAIN} -p t.yaml",
     "texture s.png -s 40 -n 2 -o out.png",
     "batch photos -m m.safetensors -o out",
+    NEIGHBORLY,
     f"{TRANSFER} --optimizer adam",
     f"{TRANSFER} --style n.png --mask left.png --mask right.png",
     f"{TRANSFER} --style-mask top.png",
@@ -90,7 +90,7 @@ def _inputs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @EACH_KIND
-@pytest.mark.parametrize("line", mostly_slow(COMMANDS, quick=6))
+@pytest.mark.parametrize("line", mostly_slow(COMMANDS, quick=5))
 def test_it_runs_on_one_device_and_no_recorded_step_waits(
     line: str, kind: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +99,7 @@ def test_it_runs_on_one_device_and_no_recorded_step_waits(
     assert done.code == 0, done.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bf16"])
 @pytest.mark.parametrize("line", [TRANSFER, NEIGHBORLY])
 def test_each_precision(

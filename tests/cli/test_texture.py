@@ -12,6 +12,7 @@ import tifffile
 from styleforge.presets.networks import TextureSettings
 from tests.cli.conftest import Command
 from tests.cli.test_models import TINY_TEXTURE, model_folder, write_model
+from tests.conftest import mostly_slow
 from tests.pictures import opened
 
 PERIOD = 4
@@ -168,7 +169,7 @@ def test_a_model_that_is_missing(command: Command) -> None:
 SYNTHESIS = ("texture", "s.png", "-n", "2")
 
 
-@pytest.mark.parametrize("size", [(48, 32), (37, 51)], ids=str)
+@pytest.mark.parametrize("size", mostly_slow([(48, 32), (37, 51)]), ids=str)
 def test_a_texture_from_a_painting_has_the_size_that_is_wanted(
     command: Command, size: tuple[int, int]
 ) -> None:

@@ -449,7 +449,7 @@ def test_an_interrupted_texture_goes_on_to_the_same_result(
     assert same_weights(MODEL, Path("whole.safetensors"))
 
 
-@pytest.mark.parametrize("preset", ["t.yaml", "x.yaml"])
+@pytest.mark.parametrize("preset", mostly_slow(["t.yaml", "x.yaml"]))
 def test_dry_run_says_what_it_would_take_and_writes_nothing(
     folder: Path, train: Command, preset: str
 ) -> None:

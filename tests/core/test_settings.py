@@ -179,7 +179,7 @@ MISLEADING = {
     "size: -0_7": "line 1: YAML reads -0_7 as -7; write -7, or what is meant",
     "size: 8:30": "line 1: YAML reads 8:30 as 510; write 510, or what is meant",
     f"size: {'9' * 5000}": "line 1: a number of 5000 characters",
-    f"a: {'[' * 1500}{']' * 1500}": "it is nested too deeply",
+    f"a: {'[' * 1200}{']' * 1200}": "it is nested too deeply",
     "a: 2020-13-45": "month must be in 1..12",
     "a: !!bool x": "'x'",
     "a: !!timestamp x": "'NoneType' object has no attribute 'groupdict'",

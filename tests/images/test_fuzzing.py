@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.images.fuzzing import Reader, mutated, seeds
 
-FILES = 300
+FILES = 150
 
 
 def test_whole_files_are_read(tmp_path: Path) -> None:

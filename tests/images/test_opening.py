@@ -217,6 +217,7 @@ def test_a_small_jpeg_cannot_claim_many_pixels_either(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_jpeg_of_one_color_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     Image.new("RGB", (4000, 3000)).save(path, quality=1, optimize=True, progressive=True)

@@ -78,7 +78,11 @@ def test_cores_cover_every_pixel_once(size: tuple[int, int], side: int) -> None:
 
 @pytest.mark.parametrize(
     ("padding", "pooling", "size"),
-    [("replicate", "avg", (75, 65)), ("replicate", "max", (64, 48)), ("zeros", "max", (49, 64))],
+    [
+        ("replicate", "avg", (75, 65)),
+        pytest.param("replicate", "max", (64, 48), marks=pytest.mark.slow),
+        pytest.param("zeros", "max", (49, 64), marks=pytest.mark.slow),
+    ],
 )
 def test_loss_and_gradient_equal_those_of_the_whole_picture(
     size: tuple[int, int], padding: Padding, pooling: Pooling, weights: Weights
@@ -150,6 +154,7 @@ def test_neighbors_equal_those_of_the_whole_picture(
         assert (found - expected).norm() < 1e-10 * expected.norm()
 
 
+@pytest.mark.slow
 def test_neighbors_beside_all_else_equal_those_of_the_whole_picture(weights: Weights) -> None:
     network = VGG19(weights, [CONTENT, *STYLE]).double()
     picture = image(75, 65).double()

@@ -65,6 +65,7 @@ def test_foreign_weights_come_with_their_licence() -> None:
         assert word in text
 
 
+@pytest.mark.slow
 def test_the_photo_is_still_there_in_every_style(
     model: Model, photo: Tensor, pastiches: list[Tensor]
 ) -> None:
@@ -73,12 +74,14 @@ def test_the_photo_is_still_there_in_every_style(
         assert (pastiche - photo).abs().mean() > 0.05, name
 
 
+@pytest.mark.slow
 def test_styles_differ(pastiches: list[Tensor]) -> None:
     for index, one in enumerate(pastiches):
         for other in pastiches[index + 1 :]:
             assert (one - other).abs().mean() > 0.02
 
 
+@pytest.mark.slow
 def test_there_is_no_frame(photo: Tensor, pastiches: list[Tensor]) -> None:
     for pastiche in pastiches:
         change = pastiche - photo

@@ -62,5 +62,6 @@ def test_a_gram_matrix_is_drawn_as_a_png() -> None:
     assert content == gram_picture(gram_matrix(FEATURES)[0], "Gram matrix of conv4_2")
 
 
+@pytest.mark.slow
 def test_a_gram_matrix_of_zeros_is_drawn() -> None:
     assert gram_picture(torch.zeros(4, 4), "nothing").startswith(b"\x89PNG")

@@ -29,7 +29,7 @@ from styleforge.training.objective import BatchObjective
 from styleforge.training.photographs import Photographs, central_crop
 from styleforge.training.training import Training
 from styleforge.transfers import estimate
-from tests.conftest import CAFE
+from tests.conftest import CAFE, mostly_slow
 from tests.training.conftest import (
     STYLIZING_TEXTURE,
     TEXTURE,
@@ -61,14 +61,9 @@ def kind_of_training(kind: str) -> tuple[TrainingPreset, dict[str, Any]]:
 
 KINDS = pytest.mark.parametrize(
     "kind",
-    [
-        "transformer",
-        "texture",
-        *(
-            pytest.param(kind, marks=pytest.mark.slow)
-            for kind in ("stylizing texture", "neighbors", "texture by neighbors")
-        ),
-    ],
+    mostly_slow(
+        ["transformer", "texture", "stylizing texture", "neighbors", "texture by neighbors"]
+    ),
 )
 
 
@@ -116,7 +111,7 @@ def test_workers_change_nothing(train: Train) -> None:
     assert steps_of(train(preset(), workers=1)) == steps_of(train(preset()))
 
 
-@pytest.mark.parametrize("statistic", ["gram", "neighbors"])
+@pytest.mark.parametrize("statistic", mostly_slow(["gram", "neighbors"]))
 def test_adding_a_style_goes_on_after_a_stop_too(train: Train, statistic: str) -> None:
     options: dict[str, Any] = {"styles": ["cafe", "chelsea"], "first_style": 1}
     settings = matching(preset(), statistic)

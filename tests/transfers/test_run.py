@@ -333,6 +333,7 @@ def test_out_of_memory_in_the_smallest_tiles_is_an_error(
         list(run)
 
 
+@pytest.mark.slow
 def test_a_studio_gives_each_photo_what_its_own_would(
     photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
