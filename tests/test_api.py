@@ -69,6 +69,7 @@ def test_every_public_name_is_documented_and_listed() -> None:
         _ = styleforge.paint  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_a_transfer_is_the_same_from_whatever_holds_the_images() -> None:
     photo, painting = load_image("photo.jpg").pixels, load_image("painting.jpg").pixels

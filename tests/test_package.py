@@ -31,6 +31,7 @@ def test_help_version_and_presets_import_no_torch() -> None:
     assert f"styleforge {styleforge.__version__}\n" in done.stdout
 
 
+@pytest.mark.slow
 def test_it_runs_as_a_module() -> None:
     command = [sys.executable, "-m", "styleforge", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

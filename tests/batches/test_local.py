@@ -31,6 +31,7 @@ def statuses(outcomes: list[Outcome]) -> dict[str, str]:
     return {outcome.task.target.name: outcome.status for outcome in outcomes}
 
 
+@pytest.mark.slow
 def test_every_task_has_one_outcome(
     trained: TrainedStyle, make_batch: MakeBatch, workplace: Path
 ) -> None:
@@ -48,6 +49,7 @@ def test_every_task_has_one_outcome(
     assert [o.status for o in again].count("skipped") == 8
 
 
+@pytest.mark.slow
 def test_a_style_that_cannot_be_read_fails_its_pictures(
     trained: TrainedStyle, make_batch: MakeBatch, workplace: Path
 ) -> None:
@@ -197,6 +199,7 @@ def test_devices_share_the_tasks(
     assert len(contents(workplace / "out")) == 6
 
 
+@pytest.mark.slow
 def test_a_sequence_starts_each_picture_from_the_last_result(
     optimized: OptimizedStyle, make_batch: MakeBatch, workplace: Path
 ) -> None:
@@ -227,6 +230,7 @@ def test_a_sequence_starts_each_picture_from_the_last_result(
     }
 
 
+@pytest.mark.slow
 def test_a_frame_depends_on_the_one_before(
     optimized: OptimizedStyle, make_batch: MakeBatch, workplace: Path
 ) -> None:

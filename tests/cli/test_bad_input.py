@@ -356,6 +356,7 @@ def test_a_truncated_image(command: Command, name: str) -> None:
         assert done.code == 2
 
 
+@pytest.mark.slow
 def test_an_image_of_100_000_pixels_by_40(command: Command) -> None:
     Image.fromarray(np.zeros((40, 100_000), np.uint8)).save("wide.png")
     reason = "is 100000 x 40 pixels: its longer side may be at most 16 times its shorter; crop it"

@@ -94,6 +94,7 @@ def test_a_folder_in_the_style_of_a_painting(batch: Command, command: Command) -
     assert Path("out/photo2_s.png").read_bytes() == Path("alone.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_second_run_skips_all(batch: Command) -> None:
     batch("photos", *MODEL, "-o", "out")
     before = {name: os.stat(f"out/{name}") for name in results()}  # noqa: PTH116

@@ -22,6 +22,7 @@ def settings(name: str) -> dict[str, object]:
     return {"preset": recipe.preset, **recipe.settings}
 
 
+@pytest.mark.slow
 def test_ones_own_defaults(command: Command, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file.write_text("device: cpu\ntransfer: {preset: p.yaml, size: 40, style-layer: conv2_1}\n")
     assert command("transfer", "c.png", "s.png", "-o", "a.png").code == 0

@@ -111,6 +111,7 @@ main()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_the_first_line_comes_before_torch() -> None:
     code = (

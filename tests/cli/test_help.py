@@ -111,6 +111,7 @@ def test_shell_completion(
     assert set(command().text.split()) == completed
 
 
+@pytest.mark.slow
 def test_completion_imports_no_torch() -> None:
     code = (
         "import sys; from styleforge.cli import completion as c; "

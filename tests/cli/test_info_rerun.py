@@ -70,6 +70,7 @@ def test_info_of_what_a_network_made(command: Command) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_info_of_a_texture(command: Command) -> None:
     assert command("texture", "s.png", "-s", "48x48", "-n", "1", "-o", "a.png").code == 0
     lines = command("info", "a.png").text.splitlines()
@@ -430,6 +431,7 @@ def dreamt(command: Command, folder: Path) -> Path:
     return Path("d.png")
 
 
+@pytest.mark.slow
 def test_rerun_of_a_dream_whose_picture_has_moved(dreamt: Path, command: Command) -> None:
     Path("c.png").rename("moved.png")
     done = command("rerun", dreamt, "-o", "again.png")
@@ -542,6 +544,7 @@ def test_who_publishes_can_leave_out_recipe_and_metadata(transfer: Command, name
     assert MAKE not in Image.open(name).getexif()
 
 
+@pytest.mark.slow
 def test_other_commands_can_leave_out_the_recipe(command: Command) -> None:
     write_model(Path("m.safetensors"))
     small = ("-s", "48", "-n", "1")

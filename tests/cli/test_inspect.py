@@ -12,6 +12,7 @@ from tests.cli.conftest import Command
 from tests.pictures import opened
 
 
+@pytest.mark.slow
 def test_it_saves_a_sheet_named_after_picture_and_layer(command: Command) -> None:
     done = command("inspect", "c.png", "--layer", "conv2_1", "--count", "3")
     assert (done.code, done.out) == (0, b"")
@@ -78,6 +79,7 @@ def test_a_mistake(command: Command, options: tuple[str, ...], message: str) -> 
     assert {path.name for path in Path().iterdir()} == before
 
 
+@pytest.mark.slow
 def test_it_overwrites_with_force(command: Command) -> None:
     assert command("inspect", "c.png", "--layer", "conv1_1", "-o", "s.png", "-f", "-q").code == 0
     assert not torch.equal(load_image("s.png").pixels, load_image("c.png").pixels)

@@ -98,6 +98,7 @@ def test_a_picture_for_a_full_standard_output_is_saved_elsewhere() -> None:
     assert done.returncode == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("folder")
 def test_a_closed_standard_output_can_have_no_picture() -> None:
     done = shell(f"{STYLEFORGE} transfer c.png s.png -p p.yaml -o - >&-")

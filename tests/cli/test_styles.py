@@ -28,6 +28,7 @@ def test_every_known_style_is_on_the_sheet(command: Command) -> None:
     assert Path("c_styles_2.png").is_file()
 
 
+@pytest.mark.slow
 def test_the_pictures_are_those_of_stylize(command: Command) -> None:
     command("styles", "c.png", "-s", "48", "-o", "out.png")
     command("stylize", "c.png", "-s", "48", "--style", known_styles()[0], "-o", "one.png")
@@ -38,6 +39,7 @@ def test_the_pictures_are_those_of_stylize(command: Command) -> None:
     assert first.tobytes() == one.tobytes()
 
 
+@pytest.mark.slow
 def test_a_large_photo_is_painted_as_large_as_strokes_are_meant_to_be(command: Command) -> None:
     write_model(Path("m.safetensors"))
     Image.open("c.png").resize((960, 800)).save("large.png")

@@ -226,6 +226,7 @@ def test_a_mistake_with_a_painting(
     assert {path.name for path in Path().iterdir()} == before
 
 
+@pytest.mark.slow
 def test_an_interruption_saves_the_texture_so_far(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

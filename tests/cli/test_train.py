@@ -156,6 +156,7 @@ def test_a_training_from_photographs_to_a_stylized_photo(
     assert opened(Path("c_night-cafe.png").read_bytes()).size == (48, 40)
 
 
+@pytest.mark.slow
 def test_the_model_is_the_best_of_all_validations(train: Command) -> None:
     train("--steps", "6")
     best = min(log(), key=lambda record: record["validation"]["total"])
@@ -169,6 +170,7 @@ def test_quiet_prints_nothing(train: Command) -> None:
     assert MODEL.is_file()
 
 
+@pytest.mark.slow
 def test_json_is_one_object_on_one_line(train: Command) -> None:
     report = train("--json", "-q", "-n", "3").json
     assert report.pop("seconds") >= 0
@@ -191,6 +193,7 @@ def test_the_same_training_makes_the_same_weights(train: Command) -> None:
     assert not same_weights(MODEL, Path("first.safetensors"))
 
 
+@pytest.mark.slow
 def test_files_that_cannot_be_read_are_passed_over_and_counted(train: Command) -> None:
     whole = Path("photos/1.png").read_bytes()
     for name in ("1.png", "2.png"):
@@ -201,6 +204,7 @@ def test_files_that_cannot_be_read_are_passed_over_and_counted(train: Command) -
     assert log()[-1]["unreadable"] > 0
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten_without_force(train: Command) -> None:
     train("-n", "3")
     before = {path: path.read_bytes() for path in (MODEL, *KEPT.iterdir())}
@@ -219,6 +223,7 @@ def test_nothing_is_overwritten_without_force(train: Command) -> None:
     assert [record["step"] for record in log()] == [1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "number"), [(1, signal.SIGINT), (2, signal.SIGTERM)])
 def test_an_interrupted_training_goes_on_to_the_same_result(
     train: Command, monkeypatch: pytest.MonkeyPatch, step: int, number: signal.Signals
@@ -256,6 +261,7 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(
     assert [record["step"] for record in log()] == [2, 4]
 
 
+@pytest.mark.slow
 def test_a_training_killed_before_its_checkpoint_logs_no_step_twice(
     train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -283,6 +289,7 @@ def test_two_trainings_into_one_output(train: Command) -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_interruption_in_the_photos_own_folder_can_be_resumed(
     train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -293,6 +300,7 @@ def test_an_interruption_in_the_photos_own_folder_can_be_resumed(
     assert train("-o", "photos/m.safetensors", "--resume", "-n", "3").code == 0
 
 
+@pytest.mark.slow
 def test_a_finished_training_can_be_resumed(train: Command) -> None:
     train("-n", "1")
     before = MODEL.read_bytes()
@@ -304,6 +312,7 @@ def test_a_finished_training_can_be_resumed(train: Command) -> None:
     assert done.text.splitlines()[-1].startswith("takes    0 steps, about 0 s")
 
 
+@pytest.mark.slow
 def test_another_training_is_not_resumed(folder: Path, train: Command) -> None:
     train("-n", "1")
     before = (KEPT / "last.pt").read_bytes()
@@ -423,6 +432,7 @@ def test_the_generator_of_the_network_that_is_added_to_counts(folder: Path, trai
     assert load_info(MODEL).recipe["settings"]["generator"]["width"] == 3
 
 
+@pytest.mark.slow
 def test_a_texture_needs_no_photographs(bare: Command, command: Command, folder: Path) -> None:
     done = bare("--style", "wood=s.png", "-p", "x.yaml", "-o", MODEL)
     assert (done.code, done.out) == (0, b"")

@@ -179,20 +179,28 @@ MISLEADING = {
     "size: -0_7": "line 1: YAML reads -0_7 as -7; write -7, or what is meant",
     "size: 8:30": "line 1: YAML reads 8:30 as 510; write 510, or what is meant",
     f"size: {'9' * 5000}": "line 1: a number of 5000 characters",
-    f"a: {'[' * 1200}{']' * 1200}": "it is nested too deeply",
     "a: 2020-13-45": "month must be in 1..12",
     "a: !!bool x": "'x'",
     "a: !!timestamp x": "'NoneType' object has no attribute 'groupdict'",
 }
 
 
-@pytest.mark.parametrize(("text", "reason"), MISLEADING.items(), ids=map(str, range(11)))
+@pytest.mark.parametrize(("text", "reason"), MISLEADING.items(), ids=map(str, range(10)))
 def test_what_yaml_allows_and_nobody_means(text: str, reason: str, tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text)
     with pytest.raises(UsageError) as caught:
         read_yaml(path)
     assert str(caught.value) == f"{path} is not a readable preset: {reason}"
+
+
+@pytest.mark.slow
+def test_what_is_nested_too_deeply(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"a: {'[' * 5000}{']' * 5000}")
+    with pytest.raises(UsageError) as caught:
+        read_yaml(path)
+    assert str(caught.value) == f"{path} is not a readable preset: it is nested too deeply"
 
 
 def test_a_key_may_stand_in_several_sections(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import pytest
+
 from tests.images.fuzzing import Reader, mutated, seeds
 
 FILES = 150
 
 
+@pytest.mark.slow
 def test_whole_files_are_read(tmp_path: Path) -> None:
     reader = Reader()
     for name, content in seeds().items():

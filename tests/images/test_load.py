@@ -372,6 +372,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     assert str(caught.value) == f"no such file: {tmp_path / 'a.png'}"
 
 
+@pytest.mark.slow
 def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise(1500, 1500).save(tmp_path / "a.png", compress_level=1)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)

@@ -28,6 +28,7 @@ def examine(monkeypatch: pytest.MonkeyPatch) -> Any:
     return lambda: dict(doctor.examine())
 
 
+@pytest.mark.slow
 def test_a_healthy_machine_has_no_errors(examine: Any, weights: Weights) -> None:
     found = examine()
     assert [name for name, findings in found.items() if "error" in findings] == []

@@ -94,6 +94,7 @@ def test_loss_and_gradient_equal_those_of_the_whole_picture(
     assert gradient < 1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("in_regions", [False, True], ids=["everywhere", "in regions"])
 @pytest.mark.parametrize(
     "statistic", [GRAM, MEAN_STD, COVARIANCE], ids=["gram", "mean-std", "covariance"]
@@ -172,6 +173,7 @@ def test_no_tile_ends_within_a_cell() -> None:
             assert tile.core.top % CELL == tile.core.left % CELL == 0
 
 
+@pytest.mark.slow
 @SIZES
 def test_float32_is_as_close_as_rounding_allows(size: tuple[int, int], weights: Weights) -> None:
     network = VGG19(weights, [CONTENT, *STYLE], pooling="avg")

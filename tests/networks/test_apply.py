@@ -66,6 +66,7 @@ def test_weights_whose_pastiche_is_not_finite() -> None:
     assert str(caught.value) == "what the network makes is not finite: its weights are damaged"
 
 
+@pytest.mark.slow
 @settings(max_examples=12)
 @given(
     height=st.integers(16, 70),

@@ -76,6 +76,7 @@ def test_the_target_responds_more(weights: Weights, photo: Tensor, target: Targe
     assert 0 <= dream.image().min() <= dream.image().max() <= 1
 
 
+@pytest.mark.slow
 def test_a_channel_is_found_in_noise_at_all_octaves(weights: Weights) -> None:
     target = Target("conv2_2", 9)
     start = white_noise((64, 64), 0)

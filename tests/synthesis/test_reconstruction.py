@@ -76,6 +76,7 @@ def test_the_first_layer_gives_the_photo_back(weights: Weights, photo: Tensor) -
     assert psnr(found(run), target) > 30
 
 
+@pytest.mark.slow
 def test_a_deeper_layer_gives_back_less(weights: Weights, photo: Tensor) -> None:
     target = resize(photo, SMALL)
     ratios = []

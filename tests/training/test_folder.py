@@ -204,6 +204,7 @@ def test_the_sheet_is_a_jpeg(folder: TrainingFolder) -> None:
     assert (image.format, image.size) == ("JPEG", (30, 20))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("content", [1.0, 0.0], ids=["photos", "a texture"])
 def test_the_losses_are_drawn(folder: TrainingFolder, content: float) -> None:
@@ -261,6 +262,7 @@ def test_a_checkpoint_with_any_value_of_another_type_is_gone_on_from_or_refused(
         assert outcome(folder, training) in ("went on", "damaged", "of another training"), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     ["[" * 100_000, "[]", '{"step": 1}', '{"step": "x", "loss": 1, "validation": {}}', "\xff"],

@@ -233,6 +233,7 @@ def test_a_crop_shows_a_quarter_to_all_of_the_shorter_side(tmp_path: Path) -> No
     assert (crops[:, 1, -1] > crops[:, 1, 0]).all(), "never upside down"
 
 
+@pytest.mark.slow
 def test_a_crop_comes_from_anywhere(tmp_path: Path) -> None:
     path = save_ramp(tmp_path / "ramp.png", 200, 100)
     chance = np.random.default_rng(0)

@@ -111,6 +111,7 @@ def test_the_average_is_of_the_last_steps_at_first(generator: dict[str, Any]) ->
             assert mean == 4, "batches that batch normalisation has seen"
 
 
+@pytest.mark.slow
 def test_the_first_steps_teach_the_network_to_give_photos_back() -> None:
     settings = preset(TRANSFORMER, steps=40, learning_rate=0.03, identity=39)
     calls: list[int] = []

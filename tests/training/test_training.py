@@ -99,6 +99,7 @@ def test_a_training_stopped_at_any_step_goes_on_as_if_it_had_not_been(
         assert_same_training(resumed, whole)
 
 
+@pytest.mark.slow
 def test_a_training_can_be_iterated_over_in_parts(train: Train) -> None:
     whole, parts = train(preset()), train(preset())
     assert steps_of(whole) == [*steps_of(parts, 2), *steps_of(parts, 1), *steps_of(parts)]
@@ -201,6 +202,7 @@ def test_it_validates_every_so_many_steps_and_at_the_end(train: Train) -> None:
     assert all(p.unreadable == 0 for p in progress)
 
 
+@pytest.mark.slow
 def test_the_best_is_the_lowest_validation_loss_so_far(train: Train) -> None:
     training = train(preset(steps=8, validate_every=1, learning_rate=0.3))
     totals, flags = [], []

@@ -30,6 +30,7 @@ def network(weights: Weights) -> VGG19:
     return VGG19(weights, ["relu1_1", "relu2_1"])
 
 
+@pytest.mark.slow
 def test_evaluations_are_steps_and_one_start_a_scale(network: VGG19) -> None:
     assert estimate(network, SCALES, device=CPU, memory=PLENTY).evaluations == 6 + 8
 
@@ -68,6 +69,7 @@ def test_speed_is_measured(network: VGG19) -> None:
     assert 0 < estimate(network, SCALES, device=CPU, memory=PLENTY).seconds < 60
 
 
+@pytest.mark.slow
 def test_memory_follows_the_largest_scale(network: VGG19) -> None:
     both, small, large = (
         estimate(network, scales, device=CPU, memory=PLENTY).memory
@@ -106,6 +108,7 @@ def test_tiles_cost_a_forward_pass_and_what_overlaps(
     assert 1.5 * whole <= cut < 1.8 * whole
 
 
+@pytest.mark.slow
 def test_run_that_does_not_fit_in_tiles_names_a_size_that_does(network: VGG19) -> None:
     free = 2**30 + peak_memory(network, 0, device=CPU)
     with pytest.raises(OutOfMemoryError) as caught:

@@ -82,6 +82,7 @@ def test_a_painting_that_is_the_photo_is_found_where_it_is(photo: Tensor, weight
     assert list(targets) == list(LAYERS)
 
 
+@pytest.mark.slow
 def test_the_photos_own_features_are_the_target_of_each_layer(
     photo: Tensor, weights: Weights
 ) -> None:
@@ -128,6 +129,7 @@ def test_cells_of_hypercolumns_fit_the_layers(photo: Tensor, weights: Weights) -
         assert target.places.shape == (photo.shape[2] // step, photo.shape[3] // step)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_each_layer_finds_its_most_similar_place(
     photo: Tensor, painting: Tensor, weights: Weights
@@ -142,6 +144,7 @@ def test_each_layer_finds_its_most_similar_place(
         assert same.float().mean() > 0.99, "but for ties"
 
 
+@pytest.mark.slow
 def test_only_what_is_white_in_a_style_mask_is_taken_together(
     photo: Tensor, weights: Weights
 ) -> None:
@@ -152,6 +155,7 @@ def test_only_what_is_white_in_a_style_mask_is_taken_together(
     assert opposite.of_hypercolumns(photo, photo)[1].x.min() > 0.5
 
 
+@pytest.mark.slow
 def test_only_what_is_white_in_a_style_mask_is_taken_layer_by_layer(
     photo: Tensor, weights: Weights
 ) -> None:
@@ -211,6 +215,7 @@ def test_samples_of_a_masked_painting_of_more_than_2_to_the_24_pixels() -> None:
     assert places.shape == (10, 2)
 
 
+@pytest.mark.slow
 def test_a_style_mask_of_a_few_pixels(photo: Tensor, weights: Weights) -> None:
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 63, 63] = 1
@@ -222,6 +227,7 @@ def test_a_style_mask_of_a_few_pixels(photo: Tensor, weights: Weights) -> None:
             assert target.features.isfinite().all()
 
 
+@pytest.mark.slow
 def test_each_style_is_found_where_its_mask_is_white(photo: Tensor, weights: Weights) -> None:
     styles = [StyleImage(textured(RED)), StyleImage(textured(BLUE, seed=1))]
     style = unturned(styles, weights)
@@ -242,6 +248,7 @@ def assert_taken_from(source: Tensor, features: Tensor) -> None:
     assert distances.amin(1).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_without_masks_styles_share_the_picture_by_weight(
     photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -250,6 +257,7 @@ def test_without_masks_styles_share_the_picture_by_weight(
     assert sources.style.eq(0).float().mean().item() == pytest.approx(0.75, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_part_of_the_photo_that_is_nobodys_is_no_obstacle(
     photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -269,6 +277,7 @@ def same(one: Targets, other: Targets) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_samples_follow_the_seed(photo: Tensor, painting: Tensor, weights: Weights) -> None:
     torch.manual_seed(0)
     found, again, other = (
@@ -281,6 +290,7 @@ def test_samples_follow_the_seed(photo: Tensor, painting: Tensor, weights: Weigh
     assert not same(found, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("colors", "kept"), [("style", True), ("content", False)])
 def test_samples_are_kept_unless_they_are_in_the_photos_colors(
     colors: str, kept: bool, photo: Tensor, painting: Tensor, weights: Weights
@@ -325,6 +335,7 @@ def test_any_layers_do(
             assert target.features.shape == features[layer].shape
 
 
+@pytest.mark.slow
 @settings(max_examples=3)
 @given(
     sides=st.tuples(*[st.integers(32, 64)] * 4),

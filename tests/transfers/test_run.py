@@ -83,6 +83,7 @@ def deep() -> Preset:
     return validate(Preset, settings, "test")
 
 
+@pytest.mark.slow
 def test_end_to_end_at_one_size(
     deep: Preset, photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -129,6 +130,7 @@ def test_adam_lowers_the_loss(photo: Tensor, painting: Tensor, weights: Weights)
     assert last.loss.total < 0.7 * first.loss.total
 
 
+@pytest.mark.slow
 def test_content_only_run_from_the_photo_leaves_it(
     deep: Preset, photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -139,6 +141,7 @@ def test_content_only_run_from_the_photo_leaves_it(
     torch.testing.assert_close(image, resize(photo, (48, 32)), rtol=0, atol=1e-3 + 0.5 / 255)
 
 
+@pytest.mark.slow
 def test_content_only_run_from_grey_reproduces_the_photo(
     photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -149,6 +152,7 @@ def test_content_only_run_from_grey_reproduces_the_photo(
     assert psnr(finished(run), resize(photo, (48, 32))) > 30
 
 
+@pytest.mark.slow
 def test_content_only_run_from_noise_brings_back_the_photos_brightness(
     photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -293,6 +297,7 @@ def test_style_keeps_its_share_and_its_shape(
     assert abs(min(found) - max(found) * min(size) / max(size)) <= 0.5 + 1e-9
 
 
+@pytest.mark.slow
 def test_run_in_tiles_gives_the_same_picture(
     photo: Tensor, painting: Tensor, weights: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -384,6 +389,7 @@ def test_where_no_mask_is_white_the_photo_stays(
     assert (found[white] - square[white]).abs().mean() > 0.02
 
 
+@pytest.mark.slow
 def test_each_style_goes_where_its_mask_is_white(photo: Tensor, weights: Weights) -> None:
     """One half in the style of a red image, the other of a blue one."""
     ones = torch.ones(1, 1, 48, 48)
@@ -405,6 +411,7 @@ def test_masks_that_do_not_fit_are_refused(
     assert str(caught.value) == "mask 1 is black everywhere: paint white where the style goes"
 
 
+@pytest.mark.slow
 def test_masked_run_in_tiles_gives_the_same_picture(
     photo: Tensor, painting: Tensor, weights: Weights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -619,6 +626,7 @@ def test_neighbors_run_in_tiles(
     assert psnr(cut.image(), whole.image()) > 40
 
 
+@pytest.mark.slow
 def test_short_floats_do_with_neighbors(square: Tensor, painting: Tensor, weights: Weights) -> None:
     neighbors = {**NEIGHBORS["neighbors"], "layers": {"conv3_1": 1}}
     preset = with_neighbors(neighbors=neighbors, scales=None, size=32)

@@ -78,6 +78,7 @@ def test_the_style_image_is_no_distance_from_itself(painting: Tensor, weights: W
     assert found.leak == pytest.approx(-1)
 
 
+@pytest.mark.slow
 def test_convention_the_judge_is_vgg19_as_published(
     photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -91,6 +92,7 @@ def test_convention_the_judge_is_vgg19_as_published(
         assert found.style[name] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_convention_patches_are_the_published_networks_after_the_relus(
     photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:
@@ -104,6 +106,7 @@ def test_convention_patches_are_the_published_networks_after_the_relus(
             assert found.usage == pytest.approx(used / len(distances), abs=0.02)
 
 
+@pytest.mark.slow
 def test_convention_everything_is_brought_to_the_content_images_shape_and_one_longest_side(
     photo: Tensor, painting: Tensor, weights: Weights
 ) -> None:

@@ -55,6 +55,7 @@ def means_of(
     return used[0]
 
 
+@pytest.mark.slow
 def test_mean_activation_is_1_where_it_was_measured(
     normalized: Weights, means: dict[str, Tensor], photo: Tensor, painting: Tensor
 ) -> None:
@@ -126,6 +127,7 @@ def test_shipped_means_of_max_pooling_exceed_those_of_average(
             assert largest[name].mean() > 1.1 * average[name].mean(), name
 
 
+@pytest.mark.slow
 def test_unknown_weights_are_measured_on_the_sample_photographs_once(
     unknown: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

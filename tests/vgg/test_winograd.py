@@ -118,6 +118,7 @@ def test_adjoint_equals_torch_convolution_by_the_flipped_kernel(
     assert relative_error(found.double(), direct(gradient, kernel, None, border)) < 1e-5
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(
     shape=st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(1, 20), st.integers(1, 20)),
