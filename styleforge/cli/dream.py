@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +10,7 @@ import typer
 from styleforge.cli import completion, options
 from styleforge.cli.options import examples
 from styleforge.cli.report import Manner
+from styleforge.images.elsewhere import shown
 
 
 @examples(
@@ -20,10 +20,8 @@ from styleforge.cli.report import Manner
 )
 def dream(
     image: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="PICTURE", help="What it starts from.", readable=False, show_default="noise"
-        ),
+        str | None,
+        typer.Argument(metavar="PICTURE", help="What it starts from.", show_default="noise"),
     ] = None,
     layer: Annotated[
         str, typer.Option(metavar="LAYER", help="Of VGG-19.", autocompletion=completion.layers)
@@ -67,7 +65,7 @@ def dream(
     """Change a picture, or noise, so that a part of the network responds more to it."""
     manner = Manner("dream", quiet, as_json, time.perf_counter(), shown=opened)
     manner.check(output, force=force)
-    manner.begin(f"{layer} from {image or 'noise'}")
+    manner.begin(f"{layer} from {shown(image) if image else 'noise'}")
     from styleforge.cli.synthesis_run import run
     from styleforge.images.geometry import parse_size
     from styleforge.jobs.dream import DreamRequest, parse_place, prepare

@@ -14,6 +14,7 @@ from styleforge.cli.options import examples
 from styleforge.cli.progress import print_json, say, suggest
 from styleforge.cli.report import Manner, elapsed
 from styleforge.core.layers import known_layer
+from styleforge.images.elsewhere import shown
 
 if TYPE_CHECKING:
     from styleforge.jobs.inspect import Inspection, InspectRequest
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 )
 def inspect(
     image: Annotated[
-        Path,
-        typer.Argument(metavar="PICTURE", help="What is looked at.", readable=False),
+        str,
+        typer.Argument(metavar="PICTURE", help="What is looked at."),
     ],
     layer: Annotated[
         str,
@@ -64,7 +65,8 @@ def inspect(
     known_layer(layer)
     manner = Manner("inspect", quiet, as_json, time.perf_counter())
     manner.check(output, force=force)
-    manner.begin(f"{layer} of {image}")
+    manner.begin(f"{layer} of {shown(image)}")
+    from styleforge.images.load import stem_of
     from styleforge.jobs.inspect import InspectRequest
     from styleforge.jobs.inspect import inspect as look
     from styleforge.jobs.naming import free_path
@@ -74,7 +76,7 @@ def inspect(
     request = InspectRequest(
         image=image,
         layer=layer,
-        output=output or free_path(Path(f"{image.stem}_{layer}.png"), force=force),
+        output=output or free_path(Path(f"{stem_of(image)}_{layer}.png"), force=force),
         count=count,
         gram=gram,
         size=size,
@@ -88,12 +90,14 @@ def inspect(
         for path in request.outputs:
             say(f"Saved {path} in {elapsed(manner.started)}")
         strongest = found.strongest[0].channel
-        suggest(f"styleforge dream {shlex.quote(str(image))} --layer {layer} --channel {strongest}")
+        suggest(
+            f"styleforge dream {shlex.quote(shown(image))} --layer {layer} --channel {strongest}"
+        )
 
 
 def _report(request: InspectRequest, found: Inspection) -> dict[str, Any]:
     return {
-        "image": str(found.picture.path),
+        "image": found.picture.name,
         "layer": request.layer,
         "channels": found.channels,
         "width": found.width,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +11,7 @@ from styleforge.cli import completion, options
 from styleforge.cli.help import Command
 from styleforge.cli.options import examples
 from styleforge.cli.report import Manner
+from styleforge.images.elsewhere import shown
 
 reconstruct = typer.Typer(
     name="reconstruct",
@@ -26,7 +26,7 @@ reconstruct = typer.Typer(
     "reconstruct content photo.jpg --layer conv4_2 -o conv4_2.png",
 )
 def content(
-    picture: Annotated[Path, typer.Argument(metavar="PHOTO", help="The photo.", readable=False)],
+    picture: Annotated[str, typer.Argument(metavar="PHOTO", help="The photo.")],
     layer: Annotated[
         str,
         typer.Option(
@@ -50,7 +50,7 @@ def content(
     """Find images with the photo's features (Gatys et al. 2016, figure 1), from white noise."""
     manner = Manner("reconstruct content", quiet, as_json, time.perf_counter(), shown=opened)
     manner.check(output, force=force)
-    manner.begin(str(picture))
+    manner.begin(shown(picture))
     from styleforge.cli.synthesis_run import run
     from styleforge.jobs.reconstruct import ReconstructRequest, prepare
 
@@ -70,8 +70,8 @@ def content(
 )
 def style(
     picture: Annotated[
-        Path,
-        typer.Argument(metavar="PAINTING", help="The painting.", readable=False),
+        str,
+        typer.Argument(metavar="PAINTING", help="The painting."),
     ],
     layer: Annotated[
         list[str] | None,
@@ -96,7 +96,7 @@ def style(
     """Find images with the painting's Gram matrices (Gatys et al. 2016, figure 1), from noise."""
     manner = Manner("reconstruct style", quiet, as_json, time.perf_counter(), shown=opened)
     manner.check(output, force=force)
-    manner.begin(str(picture))
+    manner.begin(shown(picture))
     from styleforge.cli.synthesis_run import run
     from styleforge.jobs.reconstruct import ReconstructRequest, prepare
 

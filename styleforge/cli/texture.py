@@ -11,6 +11,7 @@ from styleforge.cli import options
 from styleforge.cli.options import examples
 from styleforge.cli.parsing import bit_depth
 from styleforge.cli.report import Manner
+from styleforge.images.elsewhere import shown
 
 
 @examples(
@@ -56,7 +57,7 @@ def texture(
     """Make a texture of any size: from a painting, or with a network that was trained on it."""
     manner = Manner("texture", quiet, as_json, time.perf_counter(), shown=opened)
     manner.check(output, force=force)
-    manner.begin(f"{style or model}, {size}")
+    manner.begin(f"{shown(style) or model}, {size}")
     from styleforge.cli.synthesis_run import run
     from styleforge.images.geometry import parse_size
     from styleforge.jobs.texture import TextureRequest, prepare

@@ -14,7 +14,7 @@ from styleforge.core.devices import out_of_memory_as_error, pick_device
 from styleforge.core.errors import UsageError
 from styleforge.core.layers import filters, known_layer
 from styleforge.images.geometry import Size, resize, size_text
-from styleforge.images.load import MIN_SIDE, Picture, load_image
+from styleforge.images.load import MIN_SIDE, Picture, load_image, stem_of
 from styleforge.jobs.look import check_seed
 from styleforge.jobs.naming import checked_output
 from styleforge.jobs.recipe import Input, SynthesisRecipe, versions
@@ -49,7 +49,7 @@ class DreamRequest:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    image: Path | None = None
+    image: str | Path | None = None
     layer: str = "conv5_1"
     channel: int | None = None
     unit: Annotated[Place | None, BeforeValidator(parse_place)] = None
@@ -78,7 +78,7 @@ class DreamRequest:
     @property
     def name(self) -> str:
         """What the output is named after where nothing is said."""
-        stem = self.image.stem if self.image else "dream"
+        stem = stem_of(self.image) if self.image else "dream"
         return "_".join([stem, self.layer, *([] if self.channel is None else [str(self.channel)])])
 
     def size_of(self, picture: Picture | None) -> Size:
@@ -112,7 +112,7 @@ def prepare(request: DreamRequest) -> SynthesisJob:
     picture = None if request.image is None else load_image(request.image)
     size = request.size_of(picture)
     _check_unit(target, size)
-    inputs = [] if request.image is None else [request.image]
+    inputs = [] if picture is None else [picture.path]
     output = checked_output(
         request.output,
         f"{request.name}.png",

@@ -12,6 +12,7 @@ from styleforge.core.errors import UsageError
 from styleforge.core.files import write_atomically
 from styleforge.core.layers import known_layer, rectified
 from styleforge.images.contact_sheet import sheet_size
+from styleforge.images.elsewhere import is_elsewhere
 from styleforge.images.geometry import resize
 from styleforge.images.load import Picture, load_image
 from styleforge.images.save import check_output, save_image
@@ -39,7 +40,7 @@ _FORWARD_BYTES = 700
 class InspectRequest:
     """What is wanted: ``count`` feature maps, and the Gram matrix where ``gram`` says."""
 
-    image: Path
+    image: str | Path
     layer: str
     output: Path
     count: int
@@ -59,8 +60,9 @@ class InspectRequest:
         if self.gram == self.output:
             raise UsageError(f"{self.gram}: `gram` and `output` are the same file")
         across, down = sheet_size(min(ACROSS, self.count), -(-self.count // ACROSS), CELL)
+        inputs = [] if is_elsewhere(self.image) else [Path(self.image)]
         for path in self.outputs:
-            check_output(path, inputs=[self.image], force=self.force, depth=8, size=(across, down))
+            check_output(path, inputs=inputs, force=self.force, depth=8, size=(across, down))
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def inspect(request: InspectRequest) -> Inspection:
     maps = strongest(features, request.count)
     save_image(request.output, feature_sheet(maps, cell=CELL))
     if request.gram is not None:
-        title = f"Gram matrix of {request.layer}, {request.image.name}"
+        title = f"Gram matrix of {request.layer}, {picture.path.name}"
         write_atomically(request.gram, gram_picture(gram, title))
     _, channels, height, width = features.shape
     return Inspection(picture, channels, width, height, maps)

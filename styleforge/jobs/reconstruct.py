@@ -39,7 +39,7 @@ class ReconstructRequest:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     of: Literal["content", "style"]
-    picture: Path
+    picture: str | Path
     layers: Sequence[str] = ()
     size: int = 256
     steps: int = 100

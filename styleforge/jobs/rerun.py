@@ -214,6 +214,11 @@ def _same_inputs(recipe: SynthesisRecipe, again: Again) -> dict[str, str]:
     found = {}
     for name, used in recipe.inputs.items():
         now, option = (again.model, "model") if name == "model" else (again.content, "content")
+        if is_elsewhere(now or used.path):
+            raise UsageError(
+                f"{again.picture} was made from {used.path}; "
+                f"name a file with the same in it with `{option}`"
+            )
         path = again.found(None if now is None else Path(now), used.path, option)
         _check_sha256(file_sha256(path), used, path, option)
         found[name] = str(path)

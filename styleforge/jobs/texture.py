@@ -11,6 +11,7 @@ from torch import Tensor
 
 from styleforge.core.devices import free_memory, out_of_memory_as_error, pick_device
 from styleforge.core.errors import UsageError
+from styleforge.images.elsewhere import is_elsewhere
 from styleforge.images.geometry import size_text
 from styleforge.images.load import MIN_SIDE, load_image
 from styleforge.images.save import Depth
@@ -56,7 +57,9 @@ class TextureRequest:
     @property
     def is_from_painting(self) -> bool:
         """Names of styles and models have no suffix."""
-        return self.model is None and Path(self.style).suffix not in ("", ".safetensors")
+        if self.model is not None:
+            return False
+        return is_elsewhere(self.style) or Path(self.style).suffix not in ("", ".safetensors")
 
     def options(self) -> dict[str, Any]:
         """What a recipe says of it, wherever the texture comes from."""

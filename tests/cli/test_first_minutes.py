@@ -267,6 +267,40 @@ def same_pixels(first: Path, second: Path) -> bool:
     return bool(load.load_image(first).pixels.equal(load.load_image(second).pixels))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("texture", "{}", "-n", "1", "-s", "48"), "a cat_48x48.png"),
+        (("dream", "{}", "-n", "1", "-s", "48", "--layer", "conv1_1"), "a cat_conv1_1.png"),
+        (
+            ("reconstruct", "content", "{}", "--layer", "conv1_1", "-n", "1", "-s", "48"),
+            "a cat_conv1_1.png",
+        ),
+        (("inspect", "{}", "-s", "48", "--layer", "conv1_1"), "a cat_conv1_1.png"),
+        (("styles", "{}", "-s", "48"), "a cat_styles.png"),
+    ],
+    ids=lambda value: str(value[0]) if isinstance(value, tuple) else "",
+)
+def test_other_pictures_at_addresses(
+    command: Command, address: str, arguments: tuple[str, ...], name: str
+) -> None:
+    done = command(*(argument.format(address) for argument in arguments))
+    assert done.code == 0, done.err
+    assert Path(name).is_file()
+    assert "secret" not in done.err + "".join(done.begun) + done.next
+    if arguments[0] in ("inspect", "styles"):
+        return
+    again = command("rerun", name, "-o", "again.png")
+    assert again.code == 2
+    assert again.err == (
+        f"Error: {name} was made from https://example.org/a%20cat.jpg; "
+        "name a file with the same in it with --content\n"
+    )
+    assert command("rerun", name, "-o", "again.png", "--content", "c.png").code == 0
+    assert same_pixels(Path(name), Path("again.png"))
+
+
 def test_paintings_at_addresses_with_weights(command: Command, address: str) -> None:
     named = ("transfer", "c.png", f"{address}:2", "s.png:1@conv1_1", "-p", "p.yaml", "-o", "o.png")
     assert command(*named).code == 0
