@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
+import torch
 from tqdm.std import TqdmDefaultWriteLock
 from typer.main import get_command
 
 import styleforge
 from styleforge import cli
 from styleforge.vgg import weights
+
+torch.set_num_threads(1)  # a fork has none of its parent's threads, and would wait for them
 
 for module in pkgutil.walk_packages(styleforge.__path__, "styleforge."):
     importlib.import_module(module.name)
