@@ -45,10 +45,10 @@ class Report:
 
     def add(self, outcome: Outcome, *, show: bool = True) -> None:
         self._counts[outcome.status] += 1
-        if outcome.status != "failed":
-            self._last = outcome.task.target
         if outcome.status == "failed":
             self.failures.append(outcome)
+        else:
+            self._last = outcome.task.target
         if not show:
             return
         if self._as_json:

@@ -59,7 +59,7 @@ def stylize(
     manner.check(output, force=force)
     manner.begin(f"{shown(photo)} by {' and '.join(style or [model or 'no style'])}")
     from styleforge.cli.stylize_run import run
-    from styleforge.images.geometry import DPI, parse_paper
+    from styleforge.images.geometry import parse_print
     from styleforge.jobs.look import Look
     from styleforge.jobs.mistakes import known_styles
     from styleforge.jobs.result import Kept
@@ -82,8 +82,7 @@ def stylize(
         masks=mask or (),
         device=device,
         memory=memory_size(memory),
-        paper=parse_paper(paper) if paper else None,
-        dpi=DPI if paper and dpi is None else dpi,
+        printed=parse_print(paper, dpi),
         force=force,
         kept=Kept(recipe=not no_recipe, metadata=not strip_metadata),
     )

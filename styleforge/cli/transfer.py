@@ -152,7 +152,7 @@ def transfer(
     check_sizes(size, paper)
     manner.check(output, force=force or dry_run)
     manner.begin(f"{shown(photo)} after {' and '.join(map(shown, named))}, preset {preset}")
-    from styleforge.images.geometry import DPI, parse_paper
+    from styleforge.images.geometry import parse_print
     from styleforge.jobs.result import Kept
     from styleforge.jobs.spelling import painting
     from styleforge.jobs.transfer import TransferJob, TransferRequest
@@ -196,8 +196,7 @@ def transfer(
         animate=animate,
         source_map=source_map,
         preview=preview,
-        paper=parse_paper(paper) if paper else None,
-        dpi=DPI if paper and dpi is None else dpi,
+        printed=parse_print(paper, dpi),
         force=force,
         kept=Kept(recipe=not no_recipe, metadata=not strip_metadata),
         memory=memory_size(memory),

@@ -27,13 +27,25 @@ class Paper(NamedTuple):
     width: float
     height: float
 
-    def longest_side(self, photo: Size, dpi: float) -> int:
+
+class Print(NamedTuple):
+    """What a picture is to fill, if anything, and the dots per inch that its file says.
+
+    No ``dpi``: those of the photo's file.
+    """
+
+    paper: Paper | None = None
+    dpi: float | None = None
+
+    def longest_side(self, photo: Size, usual: int) -> int:
         """Pixels of the largest picture of a photo's shape that fits, whichever way it lies.
 
-        Raises :class:`UsageError` for more than can be made.
+        Without paper, as ``usual``. Raises :class:`UsageError` for more than can be made.
         """
-        aspect = max(photo) / min(photo)
-        pixels = round(min(max(self), min(self) * aspect) / 2.54 * dpi)
+        if self.paper is None:
+            return usual
+        aspect, dpi = max(photo) / min(photo), self.dpi or DPI
+        pixels = round(min(max(self.paper), min(self.paper) * aspect) / 2.54 * dpi)
         if not 1 <= pixels <= LARGEST:
             raise UsageError(f"`print` at {dpi:g} `dpi` is {pixels} pixels; 1 to {LARGEST} can be")
         return pixels
@@ -80,11 +92,16 @@ def size_text(size: Size) -> str:
     return "{}x{}".format(*size)
 
 
-def parse_paper(text: str) -> Paper:
-    """``60x40cm`` (or mm, in). Raises :class:`UsageError`."""
+def parse_print(text: str | None, dpi: float | None) -> Print:
+    """``60x40cm`` (or mm, in), with 300 dots per inch if no others are named, or no paper.
+
+    Raises :class:`UsageError`.
+    """
+    if text is None:
+        return Print(None, dpi)
     number = r"(\d{1,5}(?:\.\d{1,5})?)"
     match = re.fullmatch(f"{number}x{number}(mm|cm|in)", text.replace(" ", "").lower())
     if match is None or not float(match[1]) * float(match[2]):
         raise UsageError(f"`print` is a paper's size such as 60x40cm or 8x10in (not {text!r})")
     unit = _CENTIMETERS[match[3]]
-    return Paper(float(match[1]) * unit, float(match[2]) * unit)
+    return Print(Paper(float(match[1]) * unit, float(match[2]) * unit), dpi or DPI)

@@ -14,6 +14,7 @@ from styleforge.core.errors import UsageError
 from styleforge.core.files import check_regular, file_sha256
 from styleforge.core.settings import validate
 from styleforge.images.elsewhere import is_elsewhere
+from styleforge.images.geometry import Print
 from styleforge.images.load import Picture
 from styleforge.jobs import dream, reconstruct, texture
 from styleforge.jobs.dream import DreamRequest
@@ -55,19 +56,22 @@ class Again:
             raise UsageError(f"{output} is what is made again; choose another output")
 
     def found_image(self, now: str | Path | None, before: str, option: str) -> str | Path:
-        """Also at an address, if that is said now: who made the recipe chooses none."""
+        """Also at an address, but only if that is said now."""
         if isinstance(now, str) and is_elsewhere(now):
             return now
-        if now is None and is_elsewhere(before):
+        return self.found(now, before, option)
+
+    def found(self, now: str | Path | None, before: str, option: str) -> Path:
+        """Raises :class:`UsageError` where an input is in neither place, or at an address.
+
+        Who made the recipe may not choose what is fetched.
+        """
+        if is_elsewhere(now or before):
             raise UsageError(
                 f"{self.picture} was made from {before}; "
-                f"name it, or a file with the same in it, with `{option}`"
+                f"name a file with the same in it with `{option}`"
             )
-        return self.found(None if now is None else Path(now), before, option)
-
-    def found(self, now: Path | None, before: str, option: str) -> Path:
-        """Raises :class:`UsageError` where an input is in neither place."""
-        path = now or Path(before)
+        path = Path(now or before)
         check_regular(path)
         if not path.is_file():
             raise UsageError(
@@ -143,7 +147,7 @@ def transfer_again(recipe: TransferRecipe, again: Again) -> TransferJob:
         device=again.device or recipe.device,
         precision=recipe.precision,
         depth=recipe.depth,
-        dpi=recipe.dpi,
+        printed=Print(dpi=recipe.dpi),
         weights_sha256=recipe.weights.get("sha256", ""),
         force=again.force,
     )
@@ -162,7 +166,7 @@ def stylize_again(recipe: StylizeRecipe, again: Again) -> StylizeJob:
         look=Look(recipe.size, recipe.strength, recipe.colors, recipe.seed, recipe.depth),
         masks=again.all_found(again.masks, recipe.masks, "mask"),
         device=again.device or recipe.device,
-        dpi=recipe.dpi,
+        printed=Print(dpi=recipe.dpi),
         force=again.force,
         model_sha256=recipe.model.sha256,
     )
@@ -214,12 +218,7 @@ def _same_inputs(recipe: SynthesisRecipe, again: Again) -> dict[str, str]:
     found = {}
     for name, used in recipe.inputs.items():
         now, option = (again.model, "model") if name == "model" else (again.content, "content")
-        if is_elsewhere(now or used.path):
-            raise UsageError(
-                f"{again.picture} was made from {used.path}; "
-                f"name a file with the same in it with `{option}`"
-            )
-        path = again.found(None if now is None else Path(now), used.path, option)
+        path = again.found(now, used.path, option)
         _check_sha256(file_sha256(path), used, path, option)
         found[name] = str(path)
     return found

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from styleforge.core.devices import pick_device
-from styleforge.images.geometry import DPI, Paper, Size
+from styleforge.images.geometry import Print, Size
 from styleforge.images.load import ImageSource, Picture, load_image
 from styleforge.images.save import check_output
 from styleforge.jobs.look import Look
@@ -28,8 +28,7 @@ from styleforge.transfers.estimate import available_memory
 class StylizeRequest:
     """What is wanted. No styles: the model's first. No model: the one that carries the first.
 
-    ``paper`` is what the picture is to fill, whatever its look says; ``dpi`` are the dots per
-    inch that the file says.
+    ``printed`` is the paper that the picture is to fill, whatever its look says.
     """
 
     photo: ImageSource
@@ -40,8 +39,7 @@ class StylizeRequest:
     masks: Sequence[ImageSource] = ()
     device: str = "auto"
     memory: int | None = None
-    paper: Paper | None = None
-    dpi: float | None = None
+    printed: Print = field(default_factory=Print)
     force: bool = False
     kept: Kept = field(default_factory=Kept)
     model_sha256: str = ""
@@ -49,9 +47,7 @@ class StylizeRequest:
 
     def sized(self, photo: Size) -> StylizeRequest:
         """With the size that fills the paper, where there is one."""
-        if self.paper is None:
-            return self
-        size = self.paper.longest_side(photo, self.dpi or DPI)
+        size = self.printed.longest_side(photo, self.look.size)
         return replace(self, look=replace(self.look, size=size))
 
 
@@ -105,10 +101,10 @@ class StylizeJob:
     def result(self) -> Result:
         """Paint. Raises :class:`OutOfMemoryError`."""
         request = self.request
-        recipe = replace(self.painter.recipe(Input.of(self.photo)), dpi=request.dpi)
+        recipe = replace(self.painter.recipe(Input.of(self.photo)), dpi=request.printed.dpi)
         pixels = self.painter.paint(self.photo)
         made = Result.of(pixels, recipe, self.photo, depth=self.painter.depth)
-        return made.with_only(request.kept).at_resolution(request.dpi)
+        return made.with_only(request.kept).at_resolution(request.printed.dpi)
 
 
 def _style(request: StylizeRequest) -> TrainedStyle:

@@ -15,7 +15,7 @@ from styleforge.core.devices import Precision, pick_device, pick_precision
 from styleforge.core.errors import UsageError
 from styleforge.core.files import write_atomically
 from styleforge.images.animation import Film, check_animation, encode_animation
-from styleforge.images.geometry import DPI, Paper, Size, fit_size
+from styleforge.images.geometry import Print, Size, fit_size
 from styleforge.images.load import ImageSource, Picture, load_image, stem_of
 from styleforge.images.save import Depth, check_output, save_image
 from styleforge.jobs.mistakes import check_painting, check_photo
@@ -42,8 +42,8 @@ class TransferRequest:
     ``init_photo`` is what the initial image was made from, if it is to move with the scene.
     ``memory`` is the bytes that the run may take; None: what is free. ``animate`` is where to
     show how the picture came about, ``source_map`` where its places came from, ``preview`` a
-    small picture on the way. ``kept`` is what the file tells. ``paper`` is what it is to fill,
-    whatever size the preset has; ``dpi`` are the dots per inch that the file says.
+    small picture on the way. ``kept`` is what the file tells. ``printed`` is the paper
+    that it is to fill, whatever size the preset has.
     """
 
     photo: ImageSource
@@ -60,8 +60,7 @@ class TransferRequest:
     animate: Path | None = None
     source_map: Path | None = None
     preview: Path | None = None
-    paper: Paper | None = None
-    dpi: float | None = None
+    printed: Print = field(default_factory=Print)
     force: bool = False
     memory: int | None = None
     precision: str = "auto"
@@ -71,9 +70,7 @@ class TransferRequest:
 
     def sized(self, photo: Size) -> TransferRequest:
         """With the size that fills the paper, where there is one."""
-        if self.paper is None:
-            return self
-        size = self.paper.longest_side(photo, self.dpi or DPI)
+        size = self.printed.longest_side(photo, self.preset.size)
         return replace(self, preset=self.preset.model_copy(update={"size": size}))
 
     def style(self, precision: Precision) -> OptimizedStyle:
@@ -175,7 +172,7 @@ class TransferJob:
             content=Input.of(self.photo),
             init=Input.of(self.init) if self.init else None,
             init_photo=Input.of(self.init_photo) if self.init_photo else None,
-            dpi=self.request.dpi,
+            dpi=self.request.printed.dpi,
         )
 
     @property
@@ -322,7 +319,7 @@ class TransferRun:
             depth=request.depth,
             sources=self._transfer.sources,
         )
-        return made.with_only(request.kept).at_resolution(request.dpi)
+        return made.with_only(request.kept).at_resolution(request.printed.dpi)
 
     def save_beside(self, result: Result) -> None:
         """Write the source map, the animation and the last preview, where they were wished for."""

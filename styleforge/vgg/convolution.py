@@ -82,7 +82,7 @@ class _Convolve(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         convolution: Convolution = ctx.convolution
         if convolution.padding == "reflect":
-            raise NotImplementedError("there is no gradient where the border is reflected")
+            raise RuntimeError("there is no gradient where the border is reflected")
         replicate = convolution.padding == "replicate"
         if convolution.is_faster_by_winograd(gradient):
             border = Border(2 if replicate else 1, "zeros")

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from styleforge.core.errors import UsageError
-from styleforge.images.geometry import Paper, parse_paper
+from styleforge.images.geometry import Paper, Print, parse_print
 from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe, load_recipe
 from tests.cli.conftest import Command
 
@@ -26,13 +26,13 @@ STYLIZE = ("stylize", "c.png", "--style", "mosaic")
     ],
 )
 def test_papers_sizes(text: str, size: tuple[float, float]) -> None:
-    assert parse_paper(text) == pytest.approx(size)
+    assert parse_print(text, None).paper == pytest.approx(size)
 
 
 @pytest.mark.parametrize("text", ["60x40", "60cm", "0x40cm", "x40cm", "60x40px", "-60x40cm"])
 def test_what_is_no_papers_size(text: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse_paper(text)
+        parse_print(text, None)
     message = f"`print` is a paper's size such as 60x40cm or 8x10in (not {text!r})"
     assert str(caught.value) == message
 
@@ -48,7 +48,8 @@ def test_what_is_no_papers_size(text: str) -> None:
     ],
 )
 def test_the_largest_picture_that_fits(photo: tuple[int, int], pixels: int) -> None:
-    assert Paper(60, 40).longest_side(photo, 300) == pixels
+    assert Print(Paper(60, 40), 300).longest_side(photo, 0) == pixels
+    assert Print(dpi=300).longest_side(photo, 512) == 512
 
 
 @pytest.mark.parametrize("command_line", [TRANSFER, STYLIZE], ids=["transfer", "stylize"])

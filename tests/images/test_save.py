@@ -387,14 +387,14 @@ def test_a_full_disk(
     check(folder / "a.png", pixels=10**6)
 
 
-@pytest.mark.parametrize("depth", [8, 16])
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize(
+    ("suffix", "depth"),
+    [(".png", 8), (".png", 16), (".jpg", 8), (".webp", 8), (".tif", 8), (".tif", 16)],
+)
 @pytest.mark.parametrize("source", ["a.png", "a.jpg", "a.tif"])
 def test_a_photos_dots_per_inch_are_kept(
     source: str, suffix: str, depth: Depth, tmp_path: Path
 ) -> None:
-    if depth == 16 and suffix in (".jpg", ".webp"):
-        pytest.skip("8 bits only")
     noise().save(tmp_path / source, dpi=(240, 240))
     photo = load_image(tmp_path / source)
     saved = tmp_path / f"out{suffix}"

@@ -266,7 +266,7 @@ def test_a_newer_format_is_not_misread(path: Path) -> None:
     assert error_of(path) == f"{path} was made by a newer styleforge; upgrade to use it"
 
 
-FOREIGN_NAMES = ["", ".", "../up", "/tmp/a", "a/b", "a\\b", "a\nb", "\x1b[2J", "\ud800", "x" * 101]
+FOREIGN_NAMES = ["", ".", "../up", "/a", "a/b", "a\\b", "a\nb", "\x1b[2J", "\ud800", "x" * 101]
 
 
 @pytest.mark.parametrize("name", FOREIGN_NAMES)
