@@ -32,6 +32,11 @@ def training_presets(incomplete: str) -> list[str]:
     return _beginning(incomplete, (path.stem for path in folder.glob("*.yaml")))
 
 
+def all_presets(incomplete: str) -> list[str]:
+    """Of transfers and of trainings."""
+    return [*presets(incomplete), *training_presets(incomplete)]
+
+
 def layers(incomplete: str) -> list[str]:
     """Of VGG-19."""
     return _beginning(incomplete, LAYERS)
@@ -47,6 +52,11 @@ def statistics(incomplete: str) -> list[str]:
     from styleforge.presets.transfer import StatisticName
 
     return _beginning(incomplete, get_args(StatisticName))
+
+
+def training_statistics(incomplete: str) -> list[str]:
+    """That a style is matched by in a training."""
+    return [*statistics(incomplete), *_beginning(incomplete, ["neighbors"])]
 
 
 def _models() -> Iterator[tuple[str, list[str]]]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import examples
 from styleforge.cli.progress import say, suggest
 from styleforge.cli.report import elapsed
@@ -18,13 +18,16 @@ from styleforge.core.signals import hear_requests
 
 @examples("export cafe-terrace -o cafe.onnx", "export mine.safetensors -o mine.onnx")
 def export(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A file, or the name of a model or of a style.")
-    ],
+    model: options.KnownModel,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="An .onnx file.")],
     style: Annotated[
         list[str] | None,
-        typer.Option("--style", metavar="NAME[:W]", help="A style of the model; mix several."),
+        typer.Option(
+            "--style",
+            metavar="NAME[:W]",
+            help="A style of the model; mix several.",
+            autocompletion=completion.styles,
+        ),
     ] = None,
     force: options.Force = False,
 ) -> None:

@@ -51,9 +51,7 @@ def list_models(context: typer.Context) -> None:
 @models.command(cls=Command)
 @examples("models info cafe-terrace")
 def info(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="A file, or the name of a model or of a style.")
-    ],
+    model: options.KnownModel,
     as_json: options.AsJson = False,
 ) -> None:
     """Show what a model file says of itself."""

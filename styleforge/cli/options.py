@@ -279,6 +279,14 @@ Longest = Annotated[
 EverySteps = Annotated[
     int, typer.Option("-n", "--steps", min=1, metavar="N", help="Steps at every scale.")
 ]
+KnownModel = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A file, or the name of a model or of a style.",
+        autocompletion=completion.models,
+    ),
+]
 ModelName = Annotated[
     str | None,
     typer.Option(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from styleforge.cli import completion
 from styleforge.cli.help import Command
 from styleforge.cli.options import examples
 from styleforge.cli.progress import print_lines
@@ -42,7 +43,14 @@ def list_presets(context: typer.Context) -> None:
 @presets.command(cls=Command)
 @examples("presets show painterly", "presets show johnson > mine.yaml")
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A preset, or the path of one.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A preset, or the path of one.",
+            autocompletion=completion.all_presets,
+        ),
+    ],
 ) -> None:
     """Print a preset as YAML, every setting spelled out."""
     from styleforge.presets.training import load_training_preset, training_presets

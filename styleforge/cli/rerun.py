@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import examples
 from styleforge.cli.progress import print_json, print_lines
 from styleforge.cli.report import Manner
@@ -59,7 +59,14 @@ def rerun(
     ] = None,
     device: Annotated[
         str,
-        typer.Option("-d", "--device", metavar="NAME", help="Where.", show_default="as before"),
+        typer.Option(
+            "-d",
+            "--device",
+            metavar="NAME",
+            help="Where.",
+            show_default="as before",
+            autocompletion=completion.devices,
+        ),
     ] = "",
     list_inputs: Annotated[
         bool,

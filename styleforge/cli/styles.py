@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from styleforge.cli import options
+from styleforge.cli import completion, options
 from styleforge.cli.options import examples
 from styleforge.cli.progress import bar, print_json, say, suggest
 from styleforge.cli.report import Manner, elapsed, show
@@ -26,6 +26,7 @@ def styles(
             "--model",
             metavar="MODEL",
             help="Only the styles of this one.",
+            autocompletion=completion.models,
             show_default="all that are known",
         ),
     ] = None,

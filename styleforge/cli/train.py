@@ -77,6 +77,7 @@ def train(
             env=False,
             metavar="NAME",
             help="What is matched: gram, mean-std, covariance, sliced-wasserstein or neighbors.",
+            autocompletion=completion.training_statistics,
         ),
     ] = None,
     style_size: Annotated[

@@ -100,6 +100,11 @@ def test_version(command: Command) -> None:
         ("styleforge transfer --style-layer pool1", {"pool1"}),
         ("styleforge dream -d cu", {"cuda"}),
         ("styleforge transfer --statistic s", {"sliced-wasserstein"}),
+        ("styleforge train --statistic n", {"neighbors"}),
+        ("styleforge rerun -d m", {"mps"}),
+        ("styleforge styles -m gal", {"gallery"}),
+        ("styleforge export mos", {"mosaic"}),
+        ("styleforge presets show joh", {"johnson"}),
     ],
 )
 def test_shell_completion(
@@ -149,3 +154,24 @@ def test_help_of_every_command(command: Command, names: tuple[str, ...]) -> None
     assert shown.startswith(f"styleforge {names[0]}")
     for mark in ("\\b", "\b", "list[", "<str>", "<path>", "TEXT "):
         assert mark not in done.text.replace("TEXT  Written", "")
+
+
+OF_STYLES = {("stylize",), ("batch",), ("export",)}
+"""Commands whose ``--style`` is a trained style's name; the others' are files."""
+
+
+@pytest.mark.parametrize("names", every_command(), ids=" ".join)
+def test_what_has_names_is_completed(names: tuple[str, ...]) -> None:
+    """Styles, models, presets, layers, devices and statistics, in every command."""
+    found: Any = get_command(app)
+    for name in names:
+        found = found.commands[name]
+    known = {"--preset", "--device", "--layer", "--content-layer", "--style-layer", "--statistic"}
+    if names != ("rerun",):  # whose model is a file
+        known |= {"--model", "model"}
+    if names in OF_STYLES:
+        known.add("--style")
+    if names[0] == "presets":
+        known.add("name")
+    asked = [parameter for parameter in found.params if known & {*parameter.opts}]
+    assert [one.opts for one in asked if one._custom_shell_complete is None] == []
