@@ -207,7 +207,8 @@ def _valid(kind: type[AnyRequest], fields: dict[str, Any], again: Again) -> AnyR
     try:
         return TypeAdapter(kind).validate_python(fields)
     except ValidationError as error:
-        wrong = ", ".join(str(item["loc"][0]) for item in error.errors())
+        places = (item["loc"] for item in error.errors())  # of a key that is no Unicode: none
+        wrong = ", ".join(str(place[0]) if place else "keys" for place in places)
         raise UsageError(
             f"{again.picture} holds a recipe whose {wrong} cannot be understood"
         ) from None

@@ -5,6 +5,7 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from styleforge.images.load import load_image
 from styleforge.images.opening import read_recipe
 from styleforge.images.save import save_image
 from styleforge.jobs import styles as styles_module
-from styleforge.jobs.recipe import Input, TransferRecipe, load_recipe
+from styleforge.jobs.recipe import Input, SynthesisRecipe, TransferRecipe, load_recipe
 from styleforge.vgg.weights import Weights
 from tests.cli.conftest import Command
 from tests.cli.test_models import TINY_TEXTURE, write_model
@@ -458,6 +459,29 @@ def test_a_recipe_of_a_command_that_is_not_known(dreamt: Path, command: Command)
     done = command("rerun", dreamt, "-o", "again.png")
     assert done.err == "Error: d.png was made by a newer styleforge; upgrade to repeat it\n"
     assert done.code == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ({"steps": "many"}, "steps"),
+        ({"stages": 3}, "stages"),
+        ({"steps": [], "stages": 3}, "steps, stages"),
+        ({"s\udce5ed": 0}, "keys"),
+    ],
+    ids=["value", "key", "both", "no Unicode"],
+)
+def test_a_recipe_that_cannot_be_understood(
+    options: dict[str, Any], wrong: str, dreamt: Path, command: Command
+) -> None:
+    recipe = load_recipe(dreamt)
+    assert isinstance(recipe, SynthesisRecipe)
+    recipe = dataclasses.replace(recipe, options={**recipe.options, **options})
+    save_image(dreamt, load_image(dreamt).pixels, recipe=recipe.to_json())
+    done = command("rerun", dreamt, "-o", "again.png")
+    assert done.err == f"Error: d.png holds a recipe whose {wrong} cannot be understood\n"
+    assert done.code == 2
+    assert not Path("again.png").exists()
 
 
 def test_a_picture_is_not_made_again_in_its_own_place(made: Path, command: Command) -> None:
