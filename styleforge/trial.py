@@ -12,18 +12,21 @@ from typing import Any
 
 from torch import Tensor
 
-from styleforge.api import stylize, texture, train, transfer
+from styleforge.api import batch, stylize, texture, train, transfer
 from styleforge.core.devices import pick_device
-from styleforge.core.errors import UsageError
+from styleforge.core.errors import UsageError, WorkError
 from styleforge.core.resources import resource
+from styleforge.images.load import load_image
 from styleforge.jobs import dream, reconstruct
 from styleforge.jobs.dream import DreamRequest
+from styleforge.jobs.inspect import InspectRequest, inspect
 from styleforge.jobs.reconstruct import ReconstructRequest
 
 MOST_DIFFERENT = 0.02
 """Mean difference of pixels, of 0 to 1: about 5 of 255 levels."""
 
 _SIDE, _STEPS = 64, 4
+_SCALES = {"scales.steps": _STEPS, "scales.start": 32}
 _PHOTO, _PAINTING = "content/chelsea.jpg", "style/vangogh_cafe_terrace_at_night.jpg"
 _TRAINING = {
     "training.steps": 2,
@@ -87,14 +90,39 @@ def _timed(work: Work, device: str) -> tuple[Tensor, float]:
 
 
 def _works(folder: Path, device: str) -> dict[str, Work]:
-    photo, painting = (resource("sample_images") / name for name in (_PHOTO, _PAINTING))
+    """Each command by its name, as small as it can be."""
+    small = _Small(folder)
+    works: dict[str, Work] = {
+        "transfer": small.transfer,
+        "transfer -p gram": partial(small.transfer, preset="gram"),
+        "transfer --optimizer adam": partial(small.transfer, optimizer="adam"),
+        "stylize": small.stylize,
+        "batch": small.batch,
+        "texture": small.texture,
+        "dream": small.dream,
+        "reconstruct": small.reconstruct,
+        "inspect": small.inspect,
+        "train": small.train,
+    }
+    if device == "cuda":
+        for name in ("tf32", "bf16"):
+            works[f"transfer --precision {name}"] = partial(small.transfer, precision=name)
+    return works
 
-    def transferred(where: str, precision: str = "float32", **options: Any) -> Tensor:
-        settings = {"scales.steps": _STEPS, "scales.start": 32}
+
+class _Small:
+    """The commands on a small photo and a small painting, on a device; files go into a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._photo = resource("sample_images") / _PHOTO
+        self._painting = resource("sample_images") / _PAINTING
+
+    def transfer(self, where: str, precision: str = "float32", **options: Any) -> Tensor:
         return transfer(
-            photo,
-            painting,
-            settings=settings,
+            self._photo,
+            self._painting,
+            settings=_SCALES,
             size=_SIDE,
             steps=_STEPS,
             device=where,
@@ -102,39 +130,55 @@ def _works(folder: Path, device: str) -> dict[str, Work]:
             **options,
         ).pixels
 
-    def trained(where: str) -> Tensor:
-        model = folder / f"{where}.safetensors"
-        data = photo.parent
-        train(painting, output=model, data=data, settings=_TRAINING, device=where, force=True)
-        return stylize(photo, model=model, size=_SIDE, device="cpu").pixels
+    def stylize(self, where: str) -> Tensor:
+        return stylize(self._photo, size=_SIDE, device=where).pixels
 
-    def dreamed(where: str) -> Tensor:
-        return _result(
-            dream.prepare(
-                DreamRequest(image=photo, size=(_SIDE, _SIDE), steps=_STEPS, device=where)
-            )
-        )
+    def batch(self, where: str) -> Tensor:
+        folder = self._folder / f"batch-{where}"
+        (done,) = batch(self._photo, "mosaic", output=folder, size=_SIDE, device=where, force=True)
+        if done.reason:
+            raise WorkError(done.reason)
+        return load_image(done.task.target).pixels
 
-    def reconstructed(where: str) -> Tensor:
+    def texture(self, where: str) -> Tensor:
+        return texture(self._painting, size=_SIDE, steps=_STEPS, device=where).pixels
+
+    def dream(self, where: str) -> Tensor:
+        size = (_SIDE, _SIDE)
+        request = DreamRequest(image=self._photo, size=size, steps=_STEPS, device=where)
+        return _result(dream.prepare(request))
+
+    def reconstruct(self, where: str) -> Tensor:
         request = ReconstructRequest(
-            of="content", picture=photo, layers=["conv2_1"], size=_SIDE, steps=_STEPS, device=where
+            of="content",
+            picture=self._photo,
+            layers=["conv2_1"],
+            size=_SIDE,
+            steps=_STEPS,
+            device=where,
         )
         return _result(reconstruct.prepare(request))
 
-    works: dict[str, Work] = {
-        "transfer": transferred,
-        "transfer -p gram": partial(transferred, preset="gram"),
-        "transfer --optimizer adam": partial(transferred, optimizer="adam"),
-        "stylize": lambda where: stylize(photo, size=_SIDE, device=where).pixels,
-        "texture": lambda where: texture(painting, size=_SIDE, steps=_STEPS, device=where).pixels,
-        "dream": dreamed,
-        "reconstruct": reconstructed,
-        "train": trained,
-    }
-    if device == "cuda":
-        for name in ("tf32", "bf16"):
-            works[f"transfer --precision {name}"] = partial(transferred, precision=name)
-    return works
+    def inspect(self, where: str) -> Tensor:
+        output = self._folder / f"inspect-{where}.png"
+        request = InspectRequest(
+            image=self._photo,
+            layer="conv3_1",
+            output=output,
+            count=4,
+            gram=None,
+            size=_SIDE,
+            device=where,
+            force=True,
+        )
+        inspect(request)
+        return load_image(output).pixels
+
+    def train(self, where: str) -> Tensor:
+        model = self._folder / f"{where}.safetensors"
+        data = self._photo.parent
+        train(self._painting, output=model, data=data, settings=_TRAINING, device=where, force=True)
+        return stylize(self._photo, model=model, size=_SIDE, device="cpu").pixels
 
 
 def _result(job: Any) -> Tensor:

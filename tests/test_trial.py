@@ -12,9 +12,11 @@ COMMANDS = [
     "transfer -p gram",
     "transfer --optimizer adam",
     "stylize",
+    "batch",
     "texture",
     "dream",
     "reconstruct",
+    "inspect",
     "train",
 ]
 

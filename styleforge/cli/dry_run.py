@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -15,6 +15,7 @@ from styleforge.images.geometry import Size
 from styleforge.jobs.transfer import TransferJob
 from styleforge.optimize.scales import Scale, Stage
 from styleforge.transfers.estimate import estimate, extra_bytes
+from styleforge.transfers.studio import Studio
 
 _STYLE_IS = {
     Stage.STATISTICS: "statistics",
@@ -48,24 +49,27 @@ def print_plan(job: TransferJob, manner: Manner) -> None:
         }
         print_json(plan)
         return
-    print_lines(f"content  {_named(job.photo.path, job.photo.size)}")
-    for picture, painting in zip(job.style.pictures, job.request.paintings, strict=True):
-        print_lines(f"style    {_named(picture.path, picture.size)}, weight {painting.weight:g}")
-    print_lines(f"output   {_named(job.output or '-', job.size)}")
-    print_lines(f"preset   {job.request.preset_name}, weights {studio.weights.source}")
-    print_lines(f"device   {describe(job.device)}")
-    for scale, rounds in _with_rounds(job.scales):
-        steps = f"{scale.steps} steps" if rounds == 1 else f"{rounds} rounds of {scale.steps} steps"
-        print_lines(
-            f"scale    {scale.size[0]} x {scale.size[1]}, {steps}, {_STYLE_IS[scale.stage]}"
-        )
-    tiling = studio.tiling(job.size)
-    if tiling is not None:
-        print_lines(f"tiles    {tiling.side} pixels, to keep to the memory")
+    print_lines(*_in_words(job, studio))
     print_lines(
         f"takes    {expected.evaluations} evaluations, about {duration(seconds)}, "
         f"about {expected.memory / 2**20:.0f} MiB of memory"
     )
+
+
+def _in_words(job: TransferJob, studio: Studio) -> Iterator[str]:
+    """What would run, line by line."""
+    yield f"content  {_named(job.photo.path, job.photo.size)}"
+    for picture, painting in zip(job.style.pictures, job.request.paintings, strict=True):
+        yield f"style    {_named(picture.path, picture.size)}, weight {painting.weight:g}"
+    yield f"output   {_named(job.output or '-', job.size)}"
+    yield f"preset   {job.request.preset_name}, weights {studio.weights.source}"
+    yield f"device   {describe(job.device)}"
+    for scale, rounds in _with_rounds(job.scales):
+        steps = f"{scale.steps} steps" if rounds == 1 else f"{rounds} rounds of {scale.steps} steps"
+        yield f"scale    {scale.size[0]} x {scale.size[1]}, {steps}, {_STYLE_IS[scale.stage]}"
+    tiling = studio.tiling(job.size)
+    if tiling is not None:
+        yield f"tiles    {tiling.side} pixels, to keep to the memory"
 
 
 def _with_rounds(scales: Sequence[Scale]) -> list[tuple[Scale, int]]:

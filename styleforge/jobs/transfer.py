@@ -13,7 +13,7 @@ import torch
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.devices import Precision, pick_device, pick_precision
 from styleforge.core.errors import UsageError
-from styleforge.core.files import write_atomically
+from styleforge.core.files import remove_remains, write_atomically
 from styleforge.images.animation import Film, check_animation, encode_animation
 from styleforge.images.geometry import Print, Size, fit_size
 from styleforge.images.load import ImageSource, Picture, load_image, stem_of
@@ -333,6 +333,15 @@ class TransferRun:
             write_atomically(request.animate, animation)
         if self._preview is not None:
             self._preview.write(result.pixels)
+        remove_remains(self._beside())
+
+    def _beside(self) -> Iterator[Path]:
+        """Every file that this run may write but for the picture itself."""
+        request = self.job.request
+        yield from filter(None, (request.source_map, request.animate, request.preview))
+        if request.save_every:
+            for step in range(request.save_every, self.step_count + 1, request.save_every):
+                yield self.job.snapshot_path(step)
 
     @cached_property
     def _film(self) -> Film | None:

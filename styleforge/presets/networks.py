@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from styleforge.core.settings import Section, Whole
 
@@ -27,6 +27,15 @@ class TransformerSettings(Section):
     output: Literal["sigmoid", "clamp"] = "sigmoid"
     filters: Annotated[list[_Filters], Field(min_length=5, max_length=5)] | None = None
     normalized_output: bool = False
+
+    @model_validator(mode="after")
+    def _one_width(self) -> Self:
+        if self.filters and "width" in self.model_fields_set and self.width != self.filters[0]:
+            raise ValueError(
+                f"width {self.width} is not the first of filters ({self.filters[0]}); "
+                "leave one of them out"
+            )
+        return self
 
     @property
     def down(self) -> tuple[int, int, int]:

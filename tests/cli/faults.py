@@ -149,8 +149,7 @@ class Workplace:
             wrong.append(f"could not go on: {run.said}")
         elif self._results() != self._expected:
             wrong.append("went on to other results")
-        damaged = self._damaged(remains=self._command == "transfer")  # its snapshots'
-        return wrong + [f"{name} was left" for name in damaged]
+        return wrong + [f"{name} was left" for name in self._damaged(remains=False)]
 
     def _run(
         self,

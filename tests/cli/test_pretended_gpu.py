@@ -45,6 +45,7 @@ COMMANDS = [
     "stylize c.png -m m.safetensors -o out.png",
     f"{TRAIN} -p t.yaml",
     "texture s.png -s 40 -n 2 -o out.png",
+    "styles c.png -s 40 -o out.png",
     "batch photos -m m.safetensors -o out",
     NEIGHBORLY,
     f"{TRANSFER} --optimizer adam",

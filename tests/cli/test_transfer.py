@@ -23,6 +23,7 @@ import styleforge.transfers.run
 from styleforge.cli import transfer_run as run_module
 from styleforge.cli.transfer_run import _Bar
 from styleforge.core.errors import UsageError
+from styleforge.core.files import MACHINE
 from styleforge.images.load import load_image
 from styleforge.images.opening import read_recipe
 from styleforge.jobs.recipe import Input, TransferRecipe, load_recipe
@@ -233,6 +234,15 @@ def test_save_every_writes_snapshots(folder: Path, transfer: Command) -> None:
     assert load_recipe(Path("out_0003.jpg")) == load_recipe(Path("out.jpg"))
     assert Path("out_0006.jpg").read_bytes() == Path("out.jpg").read_bytes()
     assert Path("out_0003.jpg").read_bytes() != Path("out.jpg").read_bytes()
+
+
+def test_what_killed_runs_left_of_their_snapshots_is_removed(
+    folder: Path, transfer: Command
+) -> None:
+    left = folder / f".out_0003.png.{2**22 + 1}.{MACHINE}-abcdefg1"
+    left.touch()
+    assert transfer("-o", "out.png", "-n", "6", "--save-every", "3").code == 0
+    assert not left.exists()
 
 
 def test_save_every_overwrites_no_snapshot_without_force(transfer: Command) -> None:

@@ -111,6 +111,10 @@ def test_overrides_replace_single_settings() -> None:
         ("generator: 5", "generator: should map names to settings (not 5)"),
         ("generator: texture", "generator: should map names to settings (not 'texture')"),
         (
+            "generator: {kind: transformer, width: 8, filters: [4, 4, 4, 4, 4]}",
+            "generator: width 8 is not the first of filters (4); leave one of them out",
+        ),
+        (
             "generator: {kind: transformer, kernel: 4}",
             "generator.kernel: input should be 3, 5, 7 or 9 (not 4)",
         ),
