@@ -61,6 +61,14 @@ Photo = Annotated[
         show_default=False,
     ),
 ]
+Photos = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PHOTO...",
+        help="The photos to repaint: files, web addresses, or - for standard input.",
+        show_default=False,
+    ),
+]
 Paintings = Annotated[
     list[str] | None,
     typer.Argument(
@@ -80,6 +88,17 @@ Output = Annotated[
         "--output",
         metavar="FILE",
         help="Where it goes; - is standard output.",
+        show_default="named after the inputs, here",
+        rich_help_panel=SAVED,
+    ),
+]
+Outputs = Annotated[
+    str | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="Where it goes; - is standard output. Of several photos: a folder.",
         show_default="named after the inputs, here",
         rich_help_panel=SAVED,
     ),

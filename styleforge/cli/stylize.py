@@ -1,4 +1,4 @@
-"""``styleforge stylize``: a photo through a trained network, in one pass."""
+"""``styleforge stylize``: photos through a trained network, in one pass each."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from styleforge.images.elsewhere import shown
 @examples(
     "stylize photo.jpg --style cafe-terrace",
     "stylize photo.jpg --model mine.safetensors -o out.png",
+    "stylize one.jpg two.jpg three.jpg --style cafe-terrace -o painted",
     "stylize photo.jpg --style cafe-terrace:0.7 --style night-cafe:0.3 --strength 0.8",
 )
 def stylize(
-    photo: options.Photo,
+    photos: options.Photos,
     style: Annotated[
         list[str] | None,
         typer.Option(
@@ -33,7 +34,7 @@ def stylize(
         ),
     ] = None,
     model: options.ModelName = None,
-    output: options.Output = None,
+    output: options.Outputs = None,
     size: options.Longest = 0,
     paper: options.Print = None,
     dpi: options.Dpi = None,
@@ -53,12 +54,13 @@ def stylize(
     quiet: options.Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Repaint a photo by a trained network, in one pass."""
+    """Repaint a photo, or several, by a trained network, in one pass each."""
     manner = Manner("stylize", quiet, as_json, time.perf_counter(), shown=opened)
     check_sizes(size or None, paper)
     manner.check(output, force=force)
-    manner.begin(f"{shown(photo)} by {' and '.join(style or [model or 'no style'])}")
-    from styleforge.cli.stylize_run import run
+    what = shown(photos[0]) if len(photos) == 1 else f"{len(photos)} photos"
+    manner.begin(f"{what} by {' and '.join(style or [model or 'no style'])}")
+    from styleforge.cli.stylize_run import run, run_each
     from styleforge.images.geometry import parse_print
     from styleforge.jobs.look import Look
     from styleforge.jobs.mistakes import known_styles
@@ -74,7 +76,7 @@ def stylize(
             "(styleforge styles PHOTO shows them)"
         )
     request = StylizeRequest(
-        photo=photo,
+        photo=photos[0],
         styles=dict(with_weight(name) for name in style or []),
         model=model,
         output=output,
@@ -86,4 +88,7 @@ def stylize(
         force=force,
         kept=Kept(recipe=not no_recipe, metadata=not strip_metadata),
     )
-    run(StylizeJob.prepare(request), manner)
+    if len(photos) == 1:
+        run(StylizeJob.prepare(request), manner)
+    else:
+        run_each(photos, request, manner)

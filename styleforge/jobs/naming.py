@@ -16,17 +16,23 @@ _LONGEST = 200
 """Bytes of a name without its ending; file systems take 255."""
 
 
-def output_path(wanted: str | None, inputs: Sequence[ImageSource], *, force: bool) -> Path | None:
+def output_path(
+    wanted: str | None,
+    inputs: Sequence[ImageSource],
+    *,
+    force: bool,
+    folder: Path = Path(),
+) -> Path | None:
     """Where the result goes: as wanted, or named after the inputs; None for standard output.
 
-    The name that is found is of no other file, unless that may be replaced.
+    The name that is found is of no other file in the ``folder``, unless that may be replaced.
     """
     if wanted == STDOUT:
         return None
     if wanted:
         return Path(wanted)
     stems = "_".join(map(stem_of, inputs))
-    return free_path(Path(f"{shortened(stems)}.png"), force=force)
+    return free_path(folder / f"{shortened(stems)}.png", force=force)
 
 
 def free_path(path: Path, *, force: bool) -> Path:

@@ -28,13 +28,15 @@ from styleforge.transfers.estimate import available_memory
 class StylizeRequest:
     """What is wanted. No styles: the model's first. No model: the one that carries the first.
 
-    ``printed`` is the paper that the picture is to fill, whatever its look says.
+    ``printed`` is the paper that the picture is to fill, whatever its look says. Without an
+    output, the picture goes into the ``folder`` under a name that is found for it.
     """
 
     photo: ImageSource
     styles: dict[str, float]
     model: str | None = None
     output: str | None = None
+    folder: Path = field(default_factory=Path)
     look: Look = field(default_factory=Look)
     masks: Sequence[ImageSource] = ()
     device: str = "auto"
@@ -61,18 +63,23 @@ class StylizeJob:
     output: Path | None
 
     @classmethod
-    def prepare(cls, request: StylizeRequest) -> StylizeJob:
-        """Check and load. Raises :class:`UsageError` or :class:`ModelError`."""
+    def prepare(cls, request: StylizeRequest, painter: NetworkPainter | None = None) -> StylizeJob:
+        """Check and load. ``painter`` is another job's that differs by its photo alone.
+
+        Raises :class:`UsageError` or :class:`ModelError`.
+        """
         check_photo(request.photo)
         for style in request.styles:
             check_style(style)
         photo = load_image(request.photo, min_side=1)
         request = request.sized(photo.size)
-        device = pick_device(request.device)
-        painter = _style(request).painter(device, request.memory or available_memory(device))
+        painter = replace(painter or _painter(request), look=request.look)
         check_masks(named_masks(painter.masks), styles=len(painter.styles), size=photo.size)
         output = output_path(
-            request.output, [request.photo, *map(Path, painter.styles)], force=request.force
+            request.output,
+            [request.photo, *map(Path, painter.styles)],
+            force=request.force,
+            folder=request.folder,
         )
         if output is not None:
             check_output(
@@ -105,6 +112,11 @@ class StylizeJob:
         pixels = self.painter.paint(self.photo)
         made = Result.of(pixels, recipe, self.photo, depth=self.painter.depth)
         return made.with_only(request.kept).at_resolution(request.printed.dpi)
+
+
+def _painter(request: StylizeRequest) -> NetworkPainter:
+    device = pick_device(request.device)
+    return _style(request).painter(device, request.memory or available_memory(device))
 
 
 def _style(request: StylizeRequest) -> TrainedStyle:

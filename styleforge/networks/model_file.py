@@ -30,7 +30,7 @@ from styleforge.images.geometry import fit_size, resize
 from styleforge.images.load import Picture
 from styleforge.images.save import to_levels
 from styleforge.networks.texture_network import TextureNetwork
-from styleforge.networks.transformer import TransformerNetwork
+from styleforge.networks.transformer import TransformerNetwork, style_parameters
 from styleforge.presets.networks import GeneratorSettings, TextureSettings, TransformerSettings
 
 FORMAT = 1
@@ -193,18 +193,28 @@ def _kind(x: Tensor) -> str:
 
 def widened(model: Model, styles: Sequence[ModelStyle]) -> Model:
     """The same network with room for more styles, each of which starts as the mean of the old."""
+    return _with_styles(model, [*model.info.styles, *styles], kept=len(model.info.styles))
+
+
+def based_on(model: Model, styles: Sequence[ModelStyle]) -> Model:
+    """The same network for other styles, each of which starts as the mean of the old."""
+    return _with_styles(model, styles, kept=0)
+
+
+def _with_styles(model: Model, styles: Sequence[ModelStyle], *, kept: int) -> Model:
+    """A copy for these styles, of which the first are ``kept`` and the others start as the mean."""
     if not isinstance(model.network, TransformerNetwork):
         raise UsageError(f"{model.name} is a texture network, which has one style")
-    old = model.network.state_dict()
-    count = len(model.info.styles) + len(styles)
-    network = TransformerNetwork(model.network.settings, count)
+    network = TransformerNetwork(model.network.settings, len(styles))
+    norms = {id(parameter) for parameter in style_parameters(network)}
     tensors = {}
-    for name, x in network.state_dict().items():
-        if x.shape == old[name].shape:
-            tensors[name] = old[name]
+    for name, parameter in network.named_parameters():
+        old = model.network.get_parameter(name)
+        if id(parameter) in norms:
+            start = old.mean(0, keepdim=True).expand(len(styles) - kept, -1)
+            tensors[name] = torch.cat([old[:kept], start])
         else:
-            start = old[name].mean(0, keepdim=True)
-            tensors[name] = torch.cat([old[name], *([start] * len(styles))])
+            tensors[name] = old
     network.load_state_dict(tensors)
-    info = model.info.model_copy(update={"styles": [*model.info.styles, *styles]})
+    info = model.info.model_copy(update={"styles": list(styles)})
     return replace(model, info=info, network=network)

@@ -38,13 +38,15 @@ class Schedule(Section):
     The learning rate rises over ``warm_up`` steps and falls to zero by a cosine. ``average`` is
     the decay of the running mean of the weights, which is what is kept. For the first
     ``identity`` steps the network learns to give photos back, by their pixels: these steps need no
-    VGG, and what is then trained to paint has not to find the content first.
+    VGG, and what is then trained to paint has not to find the content first. What belongs to
+    single styles, scales and shifts, learns ``style_rate`` times as fast as all else.
     """
 
     steps: Whole = Field(default=10000, ge=1)
     batch: Whole = Field(default=4, ge=1)
     crop: Whole = Field(default=256, ge=32, le=4096)
     learning_rate: Number = Field(default=1e-3, gt=0, allow_inf_nan=False)
+    style_rate: Number = Field(default=1.0, gt=0, allow_inf_nan=False)
     warm_up: Whole = Field(default=100, ge=0)
     average: Number = Field(default=0.998, ge=0, lt=1)
     identity: Whole = Field(default=0, ge=0)
@@ -52,11 +54,22 @@ class Schedule(Section):
 
 
 class TrainingPreset(Losses):
-    """All settings of a training."""
+    """All settings of a training.
 
+    ``base`` names a model whose weights the training begins with, instead of random ones; its
+    generator counts.
+    """
+
+    base: str = ""
     style: TrainingStyle = TrainingStyle()
     generator: GeneratorSettings = TransformerSettings()
     training: Schedule = Schedule()
+
+    @model_validator(mode="after")
+    def _either_base_or_generator(self) -> Self:
+        if self.base and self.generator != TransformerSettings():
+            raise ValueError(f"base: {self.base} has a generator of its own; leave one of them out")
+        return self
 
     @model_validator(mode="after")
     def _something_to_see_at_every_scale(self) -> Self:

@@ -27,6 +27,7 @@ from styleforge.networks.model_file import (
     Model,
     ModelInfo,
     ModelStyle,
+    based_on,
     build,
     check_model_output,
     load_model,
@@ -34,6 +35,7 @@ from styleforge.networks.model_file import (
     widened,
 )
 from styleforge.networks.registry import find_model
+from styleforge.networks.transformer import TransformerNetwork
 from styleforge.presets.networks import TextureSettings
 from styleforge.presets.training import TrainingPreset
 from styleforge.training.distributed import Processes, joined, own_device
@@ -80,6 +82,7 @@ class TrainingJob:
         names = [name for name, _ in request.styles]
         new = [ModelStyle.of(name, picture) for name, picture in zip(names, pictures, strict=True)]
         self.first_style: int | None = None
+        self.known: Model | None = None
         self.model = self._model(new)
         self.preset = request.preset.model_copy(update={"generator": self.model.info.generator})
         self.photographs = _photographs(self.preset, request.data)
@@ -98,6 +101,7 @@ class TrainingJob:
             weights=load_weights(self.preset.network.weights),
             device=self.device,
             first_style=self.first_style,
+            known=None if request.resume else self._known_network(),
             workers=self._workers(),
             processes=self.processes,
         )
@@ -117,29 +121,36 @@ class TrainingJob:
             "processes": self.processes.count,
             "versions": versions(),
         }
-        if self.first_style:
-            recipe["added_to"] = self.model.info.recipe
+        if self.known is not None:
+            kind = "based_on" if self.first_style is None else "added_to"
+            recipe[kind] = self.known.info.recipe
         licence = self.request.licence or self.model.info.licence
         return self.model.info.model_copy(update={"recipe": recipe, "licence": licence})
 
     def _model(self, new: list[ModelStyle]) -> Model:
-        if self.request.add_to is None:
+        """With random weights, with those of a base, or a network that is added to."""
+        name = self.request.add_to or self.request.preset.base
+        if not name:
             torch.manual_seed(self.request.preset.seed)
             info = ModelInfo(generator=self.request.preset.generator, styles=new)
             return Model(info, build(info.generator, len(new)), self.request.output)
-        path, _ = find_model(self.request.add_to)
-        model = load_model(path)
-        taken = set(model.style_names) & {style.name for style in new}
+        self.known = known = load_model(find_model(name)[0])
+        if self.request.add_to is None:
+            return based_on(known, new)
+        taken = set(known.style_names) & {style.name for style in new}
         if taken:
-            raise UsageError(f"{model.name} has a style {taken.pop()!r} already; give another name")
-        self.first_style = len(model.info.styles)
-        return widened(model, new)
+            raise UsageError(f"{known.name} has a style {taken.pop()!r} already; give another name")
+        self.first_style = len(known.info.styles)
+        return widened(known, new)
+
+    def _known_network(self) -> TransformerNetwork | None:
+        known = self.known and self.known.network
+        return known if isinstance(known, TransformerNetwork) else None
 
     def _check_outputs(self) -> None:
         request = self.request
         inputs = [path for _, path in request.styles]
-        if request.add_to is not None:
-            inputs.append(find_model(request.add_to)[0])
+        inputs += [find_model(name)[0] for name in (request.add_to, request.preset.base) if name]
         force = request.force or request.resume
         check_model_output(request.output, inputs=inputs, force=force)
         if self.folder.checkpoint.exists() and not (request.resume or request.force):

@@ -79,7 +79,8 @@ class Trainer:
             generator.requires_grad_(False)
             for parameter in style_parameters(generator):
                 parameter.requires_grad_(True)
-        self._optimizer = torch.optim.Adam(_parameter_groups(generator), betas=_BETAS)
+        groups = _parameter_groups(generator, preset.training.style_rate)
+        self._optimizer = torch.optim.Adam(groups, betas=_BETAS)
         self._forward: nn.Module = (
             DistributedDataParallel(generator) if self._processes.count > 1 else generator
         )
@@ -233,7 +234,7 @@ class Trainer:
                 mean.copy_(own[name])
 
 
-def _parameter_groups(generator: nn.Module) -> list[dict[str, Any]]:
+def _parameter_groups(generator: nn.Module, style_rate: float) -> list[dict[str, Any]]:
     """What is trained, and at which share of the learning rate.
 
     A step of Adam changes every weight by about as much. Behind the other convolutions is a
@@ -241,16 +242,16 @@ def _parameter_groups(generator: nn.Module) -> list[dict[str, Any]]:
     rate a wide network would saturate at once (Yang and Hu 2021).
     """
     last = generator.get_submodule("output")
-    assert isinstance(last, nn.Conv2d)
-    share = min(1.0, _FULL_RATE_INPUTS / last.weight[0].numel())
-    groups: list[dict[str, Any]] = [
-        {"params": [], "share": 1.0},
-        {"params": [], "share": share},
-    ]
-    for name, parameter in generator.named_parameters():
+    inputs = last.weight[0].numel() if isinstance(last, nn.Conv2d) else 1
+    special = {id(x): "output" for x in last.parameters()}
+    if style_rate != 1:
+        special |= {id(x): "styles" for x in style_parameters(generator)}
+    shares = {"others": 1.0, "output": min(1.0, _FULL_RATE_INPUTS / inputs), "styles": style_rate}
+    groups: dict[str, list[nn.Parameter]] = {name: [] for name in shares}
+    for parameter in generator.parameters():
         if parameter.requires_grad:
-            groups[name.startswith("output.")]["params"].append(parameter)
-    return [group for group in groups if group["params"]]
+            groups[special.get(id(parameter), "others")].append(parameter)
+    return [{"params": own, "share": shares[name]} for name, own in groups.items() if own]
 
 
 def _without_rates(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:

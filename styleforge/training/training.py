@@ -18,12 +18,13 @@ from styleforge.core.errors import OutOfMemoryError, UsageError
 from styleforge.images.contact_sheet import sheet
 from styleforge.networks.model_file import Model
 from styleforge.networks.texture_network import TextureNetwork
-from styleforge.networks.transformer import one_style
+from styleforge.networks.transformer import TransformerNetwork, one_style
 from styleforge.optimize.evaluation import LossValues
 from styleforge.presets.training import TrainingPreset
 from styleforge.training.distributed import Processes, check_batch
 from styleforge.training.objective import BatchObjective
 from styleforge.training.photographs import Batches, Crops, Photographs, central_crop, stacked
+from styleforge.training.start import start_as_nearest
 from styleforge.training.trainer import Trainer
 from styleforge.transfers.estimate import available_memory, bytes_per_pixel, working_memory
 from styleforge.transfers.loss_network import loss_network
@@ -34,6 +35,7 @@ _GENERATOR_BYTES = 4000
 """Of a generator's forward and backward pass, per pixel (measured: 3800 of those that ship)."""
 
 _CONTENTS = "contents of the photographs"
+_START_PHOTOS = 3
 _SHEET_PHOTOS = 3
 _SHEET_SIDE = 256
 
@@ -66,7 +68,8 @@ class Training:
     """Iterate over it to its end, or stop early; ``state()`` goes on later where it was.
 
     ``styles`` are images (1, 3, H, W) in [0, 1], one for each of the model's. ``photographs`` are
-    None for textures. The model's network is trained in place.
+    None for textures. The model's network is trained in place; those of its styles that are
+    trained begin as the most alike of ``known``, a network of the same layers, where there is one.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Training:
         weights: Weights,
         device: torch.device,
         first_style: int | None = None,
+        known: TransformerNetwork | None = None,
         workers: int = 0,
         processes: Processes | None = None,
     ) -> None:
@@ -95,15 +99,21 @@ class Training:
         precision: Precision = "bf16" if device.type == "cuda" else "float32"
         network = loss_network(weights, preset, precision=precision).to(device)
         check_memory(network, preset, device=device, memory=available_memory(device))
+        self._crops = self._validation_crops()
+        objective = BatchObjective(network, styles, preset)
+        generator = model.network.to(device).to(memory_format=torch.channels_last)
+        if known is not None:
+            assert isinstance(generator, TransformerNetwork)
+            photos = self._crops[:_START_PHOTOS].to(device)
+            start_as_nearest(generator, first_style or 0, known.to(device), objective, photos)
         self.trainer = Trainer(
-            model.network.to(device).to(memory_format=torch.channels_last),
-            BatchObjective(network, styles, preset),
+            generator,
+            objective,
             preset,
             styles=len(model.info.styles),
             first_style=first_style,
             processes=processes,
         )
-        self._crops = self._validation_crops()
 
     def __iter__(self) -> Iterator[TrainingProgress]:
         started = time.perf_counter() - self.seconds
@@ -263,7 +273,9 @@ def check_memory(
 
 
 def _as_now(made_from: dict[str, Any]) -> dict[str, Any]:
-    """Of a checkpoint from before there was another statistic than Gram matrices, too."""
+    """Settings that there were not yet when the checkpoint was made were what is the default."""
     settings = made_from["settings"]
-    style = {"statistic": "gram", **settings["style"]}
-    return {**made_from, "settings": {**settings, "style": style}}
+    own = ("generator", "first_style")  # a preset need not have the former, and has not the latter
+    known = {name: x for name, x in settings.items() if name not in own}
+    filled = TrainingPreset.model_validate(known).model_dump(exclude={"description", *own})
+    return {**made_from, "settings": {**settings, **filled}}

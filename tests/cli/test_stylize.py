@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -390,6 +391,47 @@ def test_it_overwrites_with_force(stylize: Command) -> None:
     Path("out.png").write_bytes(b"mine")
     assert stylize("-o", "out.png", "-f").code == 0
     assert opened(Path("out.png").read_bytes()).size == (48, 40)
+
+
+def test_several_photos_go_into_a_folder_and_each_is_as_by_itself(
+    folder: Path, command: Command, model: Path
+) -> None:
+    shutil.copy("s.png", "t.png")
+    done = command("stylize", "c.png", "t.png", "-m", model, "-o", "painted", "--style", "cafe")
+    assert done.code == 0
+    assert names(folder / "painted") == {"c_cafe.png", "t_cafe.png"}
+    assert done.err.count("Saved painted/") == 2
+    assert command("stylize", "t.png", "-m", model, "-o", "alone.png").code == 0
+    assert Path("painted/t_cafe.png").read_bytes() == Path("alone.png").read_bytes()
+
+
+def test_where_one_of_several_photos_fails_the_others_are_painted(
+    folder: Path, command: Command, model: Path
+) -> None:
+    done = command("stylize", "no.jpg", "c.png", "s.png", "-m", model, "--json")
+    assert done.code == 1
+    assert "Error: no such file: no.jpg\n" in done.err
+    assert {"c_cafe.png", "s_cafe.png"} < names(folder)
+    reports = [json.loads(line) for line in done.out.splitlines()]
+    assert [report["output"] for report in reports] == ["c_cafe.png", "s_cafe.png"]
+    assert command("stylize", "no.jpg", "nor.jpg", "-m", model).code == 2
+
+
+def test_two_photos_of_one_name_are_numbered(folder: Path, command: Command, model: Path) -> None:
+    (folder / "other").mkdir()
+    shutil.copy("s.png", "other/c.png")
+    both = ("stylize", "c.png", "other/c.png", "-m", model)
+    assert command(*both).code == 0
+    assert {"c_cafe.png", "c_cafe_2.png"} < names(folder)
+    done = command(*both, "-f")
+    message = "two photos are named c; without --force they are numbered"
+    assert (done.code, done.err) == (2, f"Error: {message}\n")
+
+
+@pytest.mark.parametrize("output", ["-", "out.png"])
+def test_several_photos_are_not_one_file(command: Command, model: Path, output: str) -> None:
+    done = command("stylize", "c.png", "s.png", "-m", model, "-o", output)
+    assert (done.code, done.err) == (2, f"Error: {output}: several photos go into a folder\n")
 
 
 def test_a_texture_model_is_refused(folder: Path, stylize: Command) -> None:
