@@ -29,7 +29,7 @@ from styleforge.jobs.styles import Painting
 from styleforge.jobs.stylize import StylizeJob, StylizeRequest
 from styleforge.jobs.texture import TextureRequest
 from styleforge.jobs.transfer import TransferJob, TransferRequest, TransferRun
-from styleforge.presets.training import load_training_preset
+from styleforge.presets.training import DEFAULT_TRAINING_PRESET, load_training_preset
 from styleforge.presets.transfer import DEFAULT_PRESET, load_preset, settings_by_key
 from styleforge.training import job as training_job
 
@@ -186,7 +186,7 @@ def train(
     *,
     output: str | Path,
     data: str | Path | None = None,
-    preset: str = "johnson",
+    preset: str = DEFAULT_TRAINING_PRESET,
     settings: Mapping[str, Any] | None = None,
     add_to: str | None = None,
     device: str = "auto",

@@ -73,9 +73,12 @@ class _Screen(Listener):
             self._bar.close()
 
     def begin(self, job: TrainingJob) -> None:
+        schedule = job.preset.training
+        self._steps = schedule.steps
         if not self._quiet:
             _announce(job, say)
-        self._steps = job.preset.training.steps
+            every = min(schedule.validate_every, schedule.steps)
+            say(f"sheet    {job.folder.sheet}: unseen photos, painted anew every {every} steps")
 
     def step(self, progress: TrainingProgress) -> None:
         if self._bar is None:
@@ -133,9 +136,10 @@ def _announce(job: TrainingJob, tell: Callable[[str], None]) -> None:
             tell(f"         {ENOUGH} or more would be better")
     schedule = job.preset.training
     parameters = sum(p.numel() for p in job.model.network.parameters())
+    known = f", from {job.known.name}" if job.known else ""
     tell(
-        f"network  {job.preset.generator.kind}, {parameters} parameters; {schedule.steps} steps of "
-        f"{schedule.batch} crops of {schedule.crop} pixels"
+        f"network  {job.preset.generator.kind}{known}, {parameters} parameters; {schedule.steps} "
+        f"steps of {schedule.batch} crops of {schedule.crop} pixels"
     )
     together = f", {job.processes.count} processes" if job.processes.count > 1 else ""
     tell(f"device   {describe(job.device)}{together}")

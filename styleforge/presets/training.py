@@ -19,7 +19,7 @@ from styleforge.presets.transfer import (
 )
 
 FOLDER = "presets/training"
-DEFAULT_TRAINING_PRESET = "johnson"
+DEFAULT_TRAINING_PRESET = "quick"
 
 
 class TrainingStyle(StyleLayers):
@@ -69,6 +69,16 @@ class TrainingPreset(Losses):
     def _either_base_or_generator(self) -> Self:
         if self.base and self.generator != TransformerSettings():
             raise ValueError(f"base: {self.base} has a generator of its own; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _more_than_photos(self) -> Self:
+        steps, identity = self.training.steps, self.training.identity
+        if steps <= identity:
+            raise ValueError(
+                f"training.steps: the first {identity} only learn to give photos back, so that "
+                f"{steps} would paint nothing; take more, or less of training.identity"
+            )
         return self
 
     @model_validator(mode="after")

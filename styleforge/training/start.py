@@ -7,13 +7,16 @@ section 3.2, begin with the mean of the styles).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from styleforge.losses.objective import Loss
 from styleforge.networks.transformer import TransformerNetwork, one_style, style_parameters
-from styleforge.training.objective import BatchObjective
+
+BatchLoss = Callable[[Tensor, Tensor | None, Tensor], Loss]
+"""Of pastiches and photos (B, 3, H, W), and each one's style (B,): of a BatchObjective."""
 
 
 @torch.no_grad()
@@ -21,7 +24,7 @@ def start_as_nearest(
     network: TransformerNetwork,
     first_style: int,
     known: TransformerNetwork,
-    objective: BatchObjective,
+    objective: BatchLoss,
     photos: Tensor,
 ) -> None:
     """Begin each style of ``network`` from the first on as the most alike that ``known`` has.
@@ -39,7 +42,7 @@ def _losses(
     count: int,
     first_style: int,
     known: TransformerNetwork,
-    objective: BatchObjective,
+    objective: BatchLoss,
     photos: Tensor,
 ) -> Tensor:
     """Of each new style and each known one, (new, known)."""
@@ -52,7 +55,7 @@ def _losses(
 
 
 def _against_each(
-    styles: Sequence[int], objective: BatchObjective, pastiches: Tensor, photos: Tensor
+    styles: Sequence[int], objective: BatchLoss, pastiches: Tensor, photos: Tensor
 ) -> Tensor:
     numbers = [torch.full((len(photos),), style, device=photos.device) for style in styles]
     return torch.stack([objective(pastiches, photos, own).total for own in numbers])

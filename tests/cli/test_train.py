@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from styleforge.cli import train_run
 from styleforge.images.load import load_image
 from styleforge.networks.model_file import load_info, load_model
-from styleforge.presets.networks import TextureSettings
+from styleforge.presets.networks import TextureSettings, TransformerSettings
 from styleforge.presets.training import load_training_preset, training_presets
 from styleforge.presets.transfer import TrainingStatisticName
 from styleforge.training.folder import FORMAT, TrainingFolder
@@ -412,6 +412,28 @@ def test_an_added_style_leaves_the_others_as_they_are(
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_a_training_from_a_base_has_its_network_and_licence(folder: Path, train: Command) -> None:
+    write_model(folder / "two.safetensors", TINY.model_copy(update={"width": 3}))
+    based = PRESET.replace("generator: ", "base: two.safetensors\nx: ").splitlines()
+    lines = [line for line in based if not line.startswith("x: ")]
+    (folder / "b.yaml").write_text("\n".join(lines))
+    assert train("-p", "b.yaml", "--style", "third=c.png", "-o", "whole.safetensors").code == 0
+    info = load_info(Path("whole.safetensors"))
+    assert isinstance(info.generator, TransformerSettings)
+    assert info.generator.width == 3
+    assert [style.name for style in info.styles] == ["s", "third"]
+    assert (info.recipe["based_on"], info.licence) == ({"steps": 7}, "CC0")
+    with pytest.MonkeyPatch.context() as patch:
+        after_step(1, patch, send(signal.SIGTERM))
+        assert train("-p", "b.yaml", "--style", "third=c.png").code == 130
+    assert train("-p", "b.yaml", "--style", "third=c.png", "--resume").code == 0
+    assert same_weights(MODEL, Path("whole.safetensors"))
+    done = train("-p", "b.yaml", "-o", "two.safetensors", "-f")
+    assert done.err == "Error: two.safetensors is one of the inputs; choose another output\n"
+
+
+@pytest.mark.slow
 def test_an_interrupted_addition_goes_on_to_the_same_result(
     folder: Path, train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -530,10 +552,10 @@ def test_an_option_overrides_the_preset(
     assert found[0] != value
 
 
-def test_the_default_preset_is_johnson(bare: Command, requests: list[TrainingRequest]) -> None:
+def test_the_default_preset_is_quick(bare: Command, requests: list[TrainingRequest]) -> None:
     bare("--style", "s.png", "-o", MODEL)
-    assert requests[0].preset_name == "johnson"
-    assert requests[0].preset == load_training_preset("johnson")
+    assert requests[0].preset_name == "quick"
+    assert requests[0].preset == load_training_preset("quick")
 
 
 @pytest.mark.slow

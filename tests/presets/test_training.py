@@ -30,8 +30,11 @@ def write(text: str) -> str:
     return "mine.yaml"
 
 
+SHIPPED = ["johnson", "multi", "neighbors", "quick", "texture", "thorough", "ulyanov"]
+
+
 def test_the_training_presets_that_ship() -> None:
-    assert training_presets() == ["johnson", "multi", "neighbors", "texture", "ulyanov"]
+    assert training_presets() == SHIPPED
     assert DEFAULT_TRAINING_PRESET in training_presets()
 
 
@@ -138,6 +141,15 @@ def test_overrides_replace_single_settings() -> None:
             "training.crop: 6 scales need at least 64 pixels (not 63)",
         ),
         (
+            "training: {steps: 100, identity: 100}",
+            "training.steps: the first 100 only learn to give photos back, so that 100 would "
+            "paint nothing; take more, or less of training.identity",
+        ),
+        (
+            "base: gallery\ngenerator: {kind: transformer, width: 8}",
+            "base: gallery has a generator of its own; leave one of them out",
+        ),
+        (
             "training: {learning_rate: 0}",
             "training.learning_rate: input should be greater than 0 (not 0)",
         ),
@@ -161,8 +173,8 @@ def test_an_unknown_preset_has_a_suggestion() -> None:
     with pytest.raises(UsageError) as caught:
         load_training_preset("jonson")
     assert str(caught.value) == (
-        "unknown preset 'jonson' (did you mean johnson?); there are johnson, multi, neighbors, "
-        "texture, ulyanov, or give the path of a .yaml file"
+        "unknown preset 'jonson' (did you mean johnson?); there are "
+        f"{', '.join(SHIPPED)}, or give the path of a .yaml file"
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from styleforge.losses.objective import Loss
 from styleforge.networks.model_file import Model, ModelInfo, ModelStyle, widened
+from styleforge.networks.transformer import style_parameters
 from styleforge.presets.training import Schedule, TrainingPreset
 from styleforge.presets.transfer import TrainingStatisticName
 from styleforge.training.objective import BatchObjective
@@ -250,6 +251,24 @@ def test_a_last_convolution_of_many_inputs_learns_slowly(
     groups = trainer.state()["optimizer"]["param_groups"]
     assert [group["lr"] for group in groups] == [0.5, pytest.approx(0.5 * share)]
     assert len(groups[1]["params"]) == 2, "its weight and its bias"
+
+
+def test_scales_and_shifts_learn_at_a_rate_of_their_own() -> None:
+    settings = preset(learning_rate=0.5, style_rate=3.0)
+    trainer = trainer_for(settings, brightness)
+    trainer.step(photos_for(settings), [0, 1])
+    groups = trainer.state()["optimizer"]["param_groups"]
+    assert [group["lr"] for group in groups] == [0.5, 0.5, 1.5]
+    assert len(groups[2]["params"]) == len(style_parameters(trainer.generator))
+
+
+def test_a_normalized_output_can_be_trained() -> None:
+    settings = preset({**TRANSFORMER, "normalized_output": True})
+    trainer = trainer_for(settings, brightness)
+    before = weights_of(trainer.generator)
+    trainer.step(photos_for(settings), [0, 1])
+    after = weights_of(trainer.generator)
+    assert [name for name, x in before.items() if after[name].equal(x)] == []
 
 
 def test_each_setback_halves_the_learning_rate() -> None:
