@@ -1,6 +1,6 @@
 """How many L-BFGS evaluations give the loss that a trained network reaches in one pass?
 
-    python benchmarks/evaluations_equivalent.py MODEL PHOTOS [--count 20] [--size 256]
+    python benchmarks/evaluations_equivalent.py MODEL PHOTOS --styles FOLDER ... [--count 20]
 
 The losses are those that the network was trained on (from the recipe in its file), on photos that
 it was not trained on; L-BFGS starts from the photo, at one scale, as in Johnson et al. 2016, who
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from styleforge.core.settings import validate
+from styleforge.images.folder import pictures_in
 from styleforge.images.load import load_image
 from styleforge.losses.objective import Loss
 from styleforge.networks.apply import stylize
@@ -29,7 +30,7 @@ from styleforge.networks.transformer import one_style
 from styleforge.optimize.minimize import minimize
 from styleforge.presets.training import TrainingPreset
 from styleforge.training.objective import BatchObjective
-from styleforge.training.photographs import SUFFIXES, central_crop
+from styleforge.training.photographs import central_crop
 from styleforge.transfers.loss_network import loss_network
 from styleforge.vgg.weights import load_weights
 
@@ -68,7 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--styles", type=Path, required=True, help="folder of the style images")
+    parser.add_argument("--styles", type=Path, nargs="+", help="folders of style images")
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--most", type=int, default=300, help="evaluations to try")
@@ -77,12 +78,13 @@ def main() -> None:
     preset = validate(TrainingPreset, model.info.recipe["settings"], arguments.model.name)
     by_sha = {
         picture.sha256: picture.pixels
-        for picture in map(load_image, sorted(arguments.styles.glob("*.jpg")))
+        for folder in arguments.styles
+        for picture in map(load_image, pictures_in(folder, recursive=False))
     }
     styles = [by_sha[style.sha256] for style in model.info.styles]
     network = loss_network(load_weights(preset.network.weights), preset)
     objective = BatchObjective(network, styles, preset)
-    paths = sorted(p for p in arguments.photos.rglob("*") if p.suffix.lower() in SUFFIXES)
+    paths = pictures_in(arguments.photos, recursive=True)
     found: list[list[float]] = []
     turns = itertools.cycle(range(len(styles)))
     print("content and style loss of the photo, of the network; evaluations, ours and torch's")

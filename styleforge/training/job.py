@@ -113,7 +113,9 @@ class TrainingJob:
         """What the model file says of itself at this point."""
         recipe: dict[str, Any] = {
             "preset": self.request.preset_name,
-            "settings": self.preset.model_dump(),
+            "settings": self.preset.model_dump(
+                exclude={"generator"} if self.preset.base else set()
+            ),
             "steps": training.trainer.step_count,
             "photographs": len(self.photographs.training) if self.photographs else 0,
             "hours": round(training.seconds / 3600, 2),
