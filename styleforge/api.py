@@ -24,7 +24,7 @@ from styleforge.images.load import Picture, as_picture
 from styleforge.jobs import texture as texture_job
 from styleforge.jobs.look import Look
 from styleforge.jobs.result import Result
-from styleforge.jobs.spelling import named_path, painting
+from styleforge.jobs.spelling import painting
 from styleforge.jobs.styles import Painting
 from styleforge.jobs.stylize import StylizeJob, StylizeRequest
 from styleforge.jobs.texture import TextureRequest
@@ -196,7 +196,8 @@ def train(
 ) -> training_job.TrainingOutcome | None:
     """Train a network that repaints any photo in one pass; a folder beside it keeps what it learns.
 
-    ``paintings`` are files, which may be named: ``cafe=a.jpg``. ``data`` is a folder of
+    ``paintings`` are files, which may be named, ``cafe=a.jpg``, and sized, ``a.jpg@768``, for
+    larger strokes. ``data`` is a folder of
     photographs. ``settings`` are of the preset, by dotted name. ``listener`` hears how it goes on.
     The result is None in all but the first of several processes.
 
@@ -209,7 +210,7 @@ def train(
     """
     several = [paintings] if isinstance(paintings, str | Path) else paintings
     request = training_job.TrainingRequest(
-        styles=[named_path(str(one)) for one in several],
+        styles=[training_job.Lesson.of(str(one)) for one in several],
         data=None if data is None else Path(data),
         output=Path(output),
         preset_name=preset,

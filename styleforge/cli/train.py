@@ -16,7 +16,7 @@ from styleforge.core.signals import hear_requests
 @examples(
     "train painting.jpg --data photos/ -o mine.safetensors",
     "train painting.jpg --data photos/ -p thorough -o better.safetensors",
-    "train a=a.jpg b=b.jpg --data photos/ -o two.safetensors",
+    "train fine=painting.jpg@256 bold=painting.jpg@768 --data photos/ -o two.safetensors",
     "train wood.jpg -p texture -o wood.safetensors",
 )
 def train(
@@ -30,7 +30,7 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="PAINTING...",
-            help="\\[NAME=]FILE; several for one network.",
+            help="\\[NAME=]FILE\\[@PIXELS]; several for one network.",
             show_default=False,
         ),
     ] = None,
@@ -131,9 +131,8 @@ def train(
     torchrun --nproc-per-node 2 -m styleforge train ...
     """
     from styleforge.cli.train_run import print_plan, run
-    from styleforge.jobs.spelling import named_path
     from styleforge.presets.training import load_training_preset
-    from styleforge.training.job import TrainingRequest
+    from styleforge.training.job import Lesson, TrainingRequest
 
     hear_requests()
 
@@ -150,7 +149,7 @@ def train(
         "seed": seed,
     }
     request = TrainingRequest(
-        styles=[named_path(text) for text in named],
+        styles=[Lesson.of(text) for text in named],
         data=data,
         output=output,
         preset_name=preset,

@@ -123,8 +123,9 @@ def _print_summary(outcome: TrainingOutcome) -> None:
 
 def _announce(job: TrainingJob, tell: Callable[[str], None]) -> None:
     """What was found, before the long work."""
-    for name, path in job.request.styles:
-        tell(f"style    {name}: {path}")
+    for lesson in job.request.styles:
+        size = f" at {lesson.size} pixels" if lesson.size else ""
+        tell(f"style    {lesson.name}: {lesson.path}{size}")
     photographs = job.photographs
     if photographs is not None:
         count = len(photographs.training)

@@ -1,4 +1,4 @@
-"""How paintings and styles are spelled: ``a.jpg:0.7@conv1_1``, ``cafe=a.jpg``."""
+"""How paintings and styles are spelled: ``a.jpg:0.7@conv1_1``, ``cafe=a.jpg@512``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from styleforge.core.errors import UsageError
 from styleforge.images.elsewhere import is_elsewhere
 from styleforge.jobs.styles import Painting
 from styleforge.networks.model_file import LONGEST_STYLE_NAME
+from styleforge.presets.training import LARGEST_STYLE, LEAST_STYLE
 
 
 def painting(text: str) -> Painting:
@@ -50,6 +51,18 @@ def named_path(text: str) -> tuple[str, Path]:
     if not given or os.path.exists(text):  # noqa: PTH110
         return _slug(Path(text).stem)[:LONGEST_STYLE_NAME].strip("-"), Path(text)
     return style_name(name), Path(path)
+
+
+def with_size(text: str) -> tuple[str, int]:
+    """``a.jpg@512`` to ``("a.jpg", 512)``; what names a file as it is has a size of 0."""
+    name, _, size = text.rpartition("@")
+    if not re.fullmatch(r"[0-9]{1,9}", size) or not name or os.path.exists(text):  # noqa: PTH110
+        return text, 0
+    if not LEAST_STYLE <= int(size) <= LARGEST_STYLE:
+        raise UsageError(
+            f"{text}: a painting's size is from {LEAST_STYLE} to {LARGEST_STYLE} pixels"
+        )
+    return name, int(size)
 
 
 def style_name(name: str) -> str:

@@ -20,6 +20,8 @@ from styleforge.presets.transfer import (
 
 FOLDER = "presets/training"
 DEFAULT_TRAINING_PRESET = "quick"
+LEAST_STYLE, LARGEST_STYLE = 32, 8192
+"""Pixels of a painting's longest side."""
 
 
 class TrainingStyle(StyleLayers):
@@ -28,7 +30,7 @@ class TrainingStyle(StyleLayers):
     ``statistic`` is what of a layer's features is matched.
     """
 
-    size: Whole = Field(default=256, ge=32, le=8192)
+    size: Whole = Field(default=256, ge=LEAST_STYLE, le=LARGEST_STYLE)
     statistic: TrainingStatisticName = "gram"
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -23,6 +23,7 @@ from styleforge.core.processes import restarts
 from styleforge.core.signals import StopRequest
 from styleforge.images.load import load_image
 from styleforge.jobs.recipe import versions
+from styleforge.jobs.spelling import named_path, with_size
 from styleforge.networks.model_file import (
     Model,
     ModelInfo,
@@ -50,11 +51,28 @@ _COPIES = 12
 """Of a network's numbers: two models, and a checkpoint, old and new, with the optimizer's."""
 
 
+class Lesson(NamedTuple):
+    """A painting to learn, and the name of its style.
+
+    ``size`` is its longest side in pixels, which decides how large strokes are; 0: the preset's.
+    """
+
+    name: str
+    path: Path
+    size: int = 0
+
+    @classmethod
+    def of(cls, text: str) -> Lesson:
+        """``[NAME=]FILE[@PIXELS]``. Raises :class:`UsageError`."""
+        text, size = with_size(text)
+        return cls(*named_path(text), size)
+
+
 @dataclass(frozen=True)
 class TrainingRequest:
     """What is wanted. No data: a texture, which needs none."""
 
-    styles: list[tuple[str, Path]]
+    styles: list[Lesson]
     data: Path | None
     output: Path
     preset_name: str
@@ -77,9 +95,9 @@ class TrainingJob:
         _check_styles(request)
         self.processes = processes
         self.device = pick_device(own_device(request.device, processes))
-        pictures = [load_image(path) for _, path in request.styles]
+        pictures = [load_image(lesson.path) for lesson in request.styles]
         self.pictures = pictures
-        names = [name for name, _ in request.styles]
+        names = [lesson.name for lesson in request.styles]
         new = [ModelStyle.of(name, picture) for name, picture in zip(names, pictures, strict=True)]
         self.first_style: int | None = None
         self.known: Model | None = None
@@ -100,6 +118,7 @@ class TrainingJob:
             self.preset,
             weights=load_weights(self.preset.network.weights),
             device=self.device,
+            sizes=[0] * known + [lesson.size for lesson in request.styles],
             first_style=self.first_style,
             known=None if request.resume else self._known_network(),
             workers=self._workers(),
@@ -151,7 +170,7 @@ class TrainingJob:
 
     def _check_outputs(self) -> None:
         request = self.request
-        inputs = [path for _, path in request.styles]
+        inputs = [lesson.path for lesson in request.styles]
         inputs += [find_model(name)[0] for name in (request.add_to, request.preset.base) if name]
         force = request.force or request.resume
         check_model_output(request.output, inputs=inputs, force=force)
@@ -361,7 +380,7 @@ def _photographs(preset: TrainingPreset, data: Path | None) -> Photographs | Non
 
 
 def _check_styles(request: TrainingRequest) -> None:
-    names = [name for name, _ in request.styles]
+    names = [lesson.name for lesson in request.styles]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UsageError(f"two styles are named {twice[0]!r}; name them: `style` NAME=FILE")

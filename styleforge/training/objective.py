@@ -24,13 +24,27 @@ from styleforge.vgg.network import VGG19
 
 
 class BatchObjective:
-    """Loss of pastiches (B, 3, H, W) of photos, each against its own style's statistics."""
+    """Loss of pastiches (B, 3, H, W) of photos, each against its own style's statistics.
 
-    def __init__(self, network: VGG19, styles: Sequence[Tensor], preset: TrainingPreset) -> None:
+    ``sizes`` are the longest sides at which the style images are looked at; 0: the preset's.
+    """
+
+    def __init__(
+        self,
+        network: VGG19,
+        styles: Sequence[Tensor],
+        preset: TrainingPreset,
+        sizes: Sequence[int] = (),
+    ) -> None:
         self._network = network
         self._preset = preset
         self._statistic = statistic_named(preset.style.statistic, seed=preset.seed)
-        self._targets = _stacked_targets(network, styles, preset, self._statistic)
+        sizes = [size or preset.style.size for size in sizes or [0] * len(styles)]
+        sized = [
+            resize(image, style_size(size_of(image), size, 1.0))
+            for image, size in zip(styles, sizes, strict=True)
+        ]
+        self._targets = _stacked_targets(network, sized, preset, self._statistic)
 
     def __call__(self, pastiches: Tensor, photos: Tensor | None, styles: Tensor) -> Loss:
         """``styles`` (B,) says which style is whose; without photos there is no content loss."""
@@ -65,8 +79,7 @@ def _stacked_targets(
     device = network.mean.device
     targets: dict[str, list[Tensor]] = {layer: [] for layer in preset.style_weights}
     for image in styles:
-        size = style_size(size_of(image), preset.style.size, 1.0)
-        features = network(resize(image, size).to(device))
+        features = network(image.to(device))
         for layer, found in targets.items():
             found.append(statistic.target(features[layer]))
     return {layer: torch.cat(found) for layer, found in targets.items()}

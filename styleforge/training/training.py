@@ -67,7 +67,8 @@ class _State(BaseModel, strict=True):
 class Training:
     """Iterate over it to its end, or stop early; ``state()`` goes on later where it was.
 
-    ``styles`` are images (1, 3, H, W) in [0, 1], one for each of the model's. ``photographs`` are
+    ``styles`` are images (1, 3, H, W) in [0, 1], one for each of the model's, ``sizes`` their
+    longest sides in pixels where they are not the preset's, or 0. ``photographs`` are
     None for textures. The model's network is trained in place; those of its styles that are
     trained begin as the most alike of ``known``, a network of the same layers, where there is one.
     """
@@ -81,6 +82,7 @@ class Training:
         *,
         weights: Weights,
         device: torch.device,
+        sizes: Sequence[int] = (),
         first_style: int | None = None,
         known: TransformerNetwork | None = None,
         workers: int = 0,
@@ -100,7 +102,8 @@ class Training:
         network = loss_network(weights, preset, precision=precision).to(device)
         check_memory(network, preset, device=device, memory=available_memory(device))
         self._crops = self._validation_crops()
-        objective = BatchObjective(network, styles, preset)
+        self._sizes = [*sizes] or [0] * len(styles)
+        objective = BatchObjective(network, styles, preset, self._sizes)
         generator = model.network.to(device).to(memory_format=torch.channels_last)
         if known is not None:
             assert isinstance(generator, TransformerNetwork)
@@ -248,7 +251,10 @@ class Training:
         settings = self.preset.model_dump(exclude={"description"})
         return {
             "settings": {**settings, "generator": generator, "first_style": self._first_style},
-            "styles": [style.sha256 for style in self.model.info.styles],
+            "styles": [
+                f"{style.sha256}@{size}" if size else style.sha256
+                for style, size in zip(self.model.info.styles, self._sizes, strict=True)
+            ],
             "photographs": "" if photographs is None else photographs.fingerprint,
             _CONTENTS: "" if photographs is None else photographs.contents,
         }

@@ -8,7 +8,7 @@ from styleforge.cli.parsing import bit_depth, in_words, memory_size
 from styleforge.core.errors import UsageError
 from styleforge.core.layers import known_layer
 from styleforge.images.geometry import parse_size
-from styleforge.jobs.spelling import named_path, with_layers, with_weight
+from styleforge.jobs.spelling import named_path, with_layers, with_size, with_weight
 
 
 @pytest.fixture(autouse=True)
@@ -86,6 +86,32 @@ def test_a_weight_that_is_none(weight: str) -> None:
 )
 def test_a_path_with_a_name(text: str, name: str, path: str | None) -> None:
     assert named_path(text) == (name, Path(path or text))
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "size"),
+    [
+        ("cafe=a.jpg@512", "cafe=a.jpg", 512),
+        ("a.jpg", "a.jpg", 0),
+        ("me@home.jpg", "me@home.jpg", 0),
+        ("a.jpg@", "a.jpg@", 0),
+        ("@512", "@512", 0),
+        ("there@512", "there@512", 0),
+    ],
+)
+def test_a_painting_with_a_size(
+    text: str, path: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("there@512").touch()
+    assert with_size(text) == (path, size)
+
+
+@pytest.mark.parametrize("size", ["31", "8193", "0"])
+def test_a_painting_of_a_size_that_cannot_be(size: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        with_size(f"a.jpg@{size}")
+    assert str(caught.value) == f"a.jpg@{size}: a painting's size is from 32 to 8192 pixels"
 
 
 @pytest.mark.parametrize("name", ["", "Cafe", "night cafe", "a_b", "-a", "a.b", "a:1", "café"])

@@ -434,6 +434,19 @@ def test_a_training_from_a_base_has_its_network_and_licence(folder: Path, train:
 
 
 @pytest.mark.slow
+def test_one_painting_at_two_sizes_is_two_styles(bare: Command) -> None:
+    usual = ("--data", "photos", "-p", "t.yaml", "-o", "two.safetensors")
+    done = bare("fine=s.png@32", "bold=s.png@64", *usual)
+    assert done.code == 0
+    assert done.err.startswith("style    fine: s.png at 32 pixels\n")
+    styles = load_info(Path("two.safetensors")).styles
+    assert [style.name for style in styles] == ["fine", "bold"]
+    assert styles[0].sha256 == styles[1].sha256
+    resumed = bare("fine=s.png@32", "bold=s.png@48", *usual, "--resume")
+    assert "the checkpoint was made with other styles" in resumed.err
+
+
+@pytest.mark.slow
 def test_an_interrupted_addition_goes_on_to_the_same_result(
     folder: Path, train: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,16 @@ def test_a_batch_has_the_mean_of_the_losses_of_single_transfers(
     assert (together.grad - apart.grad).norm() < 1e-4 * apart.grad.norm()
 
 
+def test_each_style_image_is_looked_at_in_its_own_size(network: VGG19, painting: Tensor) -> None:
+    style = PRESET.style.model_copy(update={"size": 48})
+    at_48 = BatchObjective(network, [painting], PRESET.model_copy(update={"style": style}))
+    both = BatchObjective(network, [painting, painting], PRESET, [0, 48])
+    usual = BatchObjective(network, [painting], PRESET)
+    pastiches, first = images(1), torch.zeros(3, dtype=torch.long)
+    torch.testing.assert_close(both(pastiches, None, first), usual(pastiches, None, first))
+    torch.testing.assert_close(both(pastiches, None, first + 1), at_48(pastiches, None, first))
+
+
 def test_a_training_matches_gram_matrices_unless_told_otherwise(
     network: VGG19, painting: Tensor
 ) -> None:

@@ -344,7 +344,7 @@ RUN = preset(steps=36, validate_every=6)
 def request(folder: Path, output: str, *, resume: bool = False) -> training_job.TrainingRequest:
     """What the command line would ask for."""
     return training_job.TrainingRequest(
-        styles=[("cafe", folder / "cafe.jpg")],
+        styles=[training_job.Lesson("cafe", folder / "cafe.jpg")],
         data=folder / "photos",
         output=folder / output,
         preset_name="p.yaml",
