@@ -10,13 +10,13 @@ Every other statistic has a unit of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from styleforge.images.geometry import resize, size_of
-from styleforge.losses.objective import Guidance, Loss, Objective, Statistic
+from styleforge.losses.objective import Features, Guidance, Loss, Objective, Statistic
 from styleforge.losses.statistics import statistic_named
 from styleforge.presets.training import TrainingPreset
 from styleforge.transfers.styles import style_size
@@ -48,18 +48,31 @@ class BatchObjective:
 
     def __call__(self, pastiches: Tensor, photos: Tensor | None, styles: Tensor) -> Loss:
         """``styles`` (B,) says which style is whose; without photos there is no content loss."""
+        content = None if photos is None else self._content(photos)
+        return self._objective(self._network, content, styles)(pastiches)
+
+    @torch.no_grad()
+    def against_each(self, pastiches: Tensor, photos: Tensor, styles: Sequence[int]) -> Tensor:
+        """The total loss of all pastiches against each of these styles: (len(styles),)."""
+        content, features = self._content(photos), self._network(pastiches)
+        numbers = [torch.full((len(photos),), style, device=photos.device) for style in styles]
+        losses = [self._objective(lambda _: features, content, own)(pastiches) for own in numbers]
+        return torch.stack([loss.total for loss in losses])
+
+    def _objective(
+        self, extract: Callable[[Tensor], Features], content: Features | None, styles: Tensor
+    ) -> Objective:
         targets = {layer: known[styles] for layer, known in self._targets.items()}
-        objective = Objective(
-            self._network,
-            content_targets={} if photos is None else self._content(photos),
-            content_weights={} if photos is None else self._preset.content_weights,
+        return Objective(
+            extract,
+            content_targets=content or {},
+            content_weights=self._preset.content_weights if content else {},
             style_targets=targets,
             style_weights=self._preset.style_weights,
             tv_weight=self._preset.tv,
             statistic=self._statistic,
             guidance={layer: Guidance(None, self._balance(own)) for layer, own in targets.items()},
         )
-        return objective(pastiches)
 
     @torch.no_grad()
     def _content(self, photos: Tensor) -> dict[str, Tensor]:

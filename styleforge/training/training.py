@@ -108,7 +108,9 @@ class Training:
         if known is not None:
             assert isinstance(generator, TransformerNetwork)
             photos = self._crops[:_START_PHOTOS].to(device)
-            start_as_nearest(generator, first_style or 0, known.to(device), objective, photos)
+            start_as_nearest(
+                generator, first_style or 0, known.to(device), objective.against_each, photos
+            )
         self.trainer = Trainer(
             generator,
             objective,

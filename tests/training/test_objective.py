@@ -91,6 +91,17 @@ def test_a_batch_has_the_mean_of_the_losses_of_single_transfers(
     assert (together.grad - apart.grad).norm() < 1e-4 * apart.grad.norm()
 
 
+def test_losses_against_each_style_are_those_of_batches_in_it(
+    network: VGG19, painting: Tensor, photo: Tensor
+) -> None:
+    objective = BatchObjective(network, [painting, photo], PRESET)
+    pastiches, photos, first = images(1), images(0), torch.zeros(3, dtype=torch.long)
+    expected = [objective(pastiches, photos, style).total for style in (first + 1, first)]
+    torch.testing.assert_close(
+        objective.against_each(pastiches, photos, [1, 0]), torch.stack(expected)
+    )
+
+
 def test_each_style_image_is_looked_at_in_its_own_size(network: VGG19, painting: Tensor) -> None:
     style = PRESET.style.model_copy(update={"size": 48})
     at_48 = BatchObjective(network, [painting], PRESET.model_copy(update={"style": style}))
