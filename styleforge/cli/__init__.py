@@ -110,7 +110,7 @@ def main() -> None:
 def _run() -> int:
     """Carry out a command; returns its exit code."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="styleforge", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except _Refusal as error:
         return _refused(error.format_message(), error.exit_code)
