@@ -83,7 +83,7 @@ def _of_transfer(recipe: TransferRecipe) -> Iterator[Line]:
     if recipe.init:
         yield "from", recipe.init.path
     yield "size", _size(recipe.settings.get("size", 0))
-    own = _own_settings(recipe)
+    own = own_settings(recipe)
     yield "settings", in_words(own) if own else "the preset's"
     yield from _file(recipe)
     yield "weights", f"VGG-19, {recipe.weights.get('source', '')}"
@@ -125,7 +125,7 @@ def _file(recipe: TransferRecipe | StylizeRecipe) -> Iterator[Line]:
         yield "file", f"{recipe.depth} bits{printed}"
 
 
-def _own_settings(recipe: TransferRecipe) -> dict[str, Any]:
+def own_settings(recipe: TransferRecipe) -> dict[str, Any]:
     """By dotted name, what is not as in the preset of that name now, but for the size."""
     from styleforge.core.errors import UsageError
     from styleforge.presets.transfer import load_preset

@@ -101,6 +101,15 @@ class LoadedStyle:
             statistic=preset.style.statistic,
         )
 
+    def difference(self, turn: Turn) -> Turn:
+        """What of a turn is not so already. Raises :class:`UsageError` as :meth:`turned` does."""
+        new, old = self.turned(turn).style, self.style
+        values = {"strength": old.preset.strength, "style.scale": old.preset.style.scale}
+        before: dict[str, str | float] = {**values, "colors": old.preset.colors}
+        settings = {name: v for name, v in turn.settings.items() if v != before[name]}
+        same = [p.weight for p in new.paintings] == [p.weight for p in old.paintings]
+        return replace(turn, settings=settings, weights=[] if same else turn.weights)
+
     def turned(self, turn: Turn) -> LoadedStyle:
         """With the settings and weights of a turn. Raises :class:`UsageError`."""
         style = self.style

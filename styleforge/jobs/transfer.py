@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.devices import Precision, pick_device, pick_precision
@@ -29,7 +30,13 @@ from styleforge.losses.masks import check_masks
 from styleforge.optimize.coarse_to_fine import Progress
 from styleforge.optimize.scales import Scale
 from styleforge.presets.transfer import INITIAL_IMAGES, Preset
-from styleforge.transfers.estimate import available_memory, ensure_memory, extra_bytes
+from styleforge.transfers.estimate import (
+    Estimate,
+    available_memory,
+    ensure_memory,
+    estimate,
+    extra_bytes,
+)
 from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.schedule import plan
 from styleforge.transfers.source_map import source_map
@@ -168,6 +175,16 @@ class TransferJob:
     ) -> TransferRun:
         """The run, ready to iterate over. Loads the weights."""
         return TransferRun(self, self.painter(last, weights))
+
+    def estimate(self, painter: TransferPainter) -> Estimate:
+        """What the run will take, from a small measured evaluation."""
+        return estimate(
+            painter.studio.network,
+            self.scales,
+            device=self.device,
+            memory=self.memory,
+            extra=extra_bytes(self.request.preset),
+        )
 
     def recipe(self, template: TransferRecipe) -> TransferRecipe:
         """What decides the result, from the style's part of it."""
@@ -334,9 +351,8 @@ class TransferRun:
 
         Raises :class:`UsageError` for what cannot be changed, or not so.
         """
-        turn = Turn(self.evaluations, dict(settings), list(weights))
-        self._style.turned(turn)
-        self._planned = [turn]
+        turn = self._style.difference(Turn(self.evaluations, dict(settings), list(weights)))
+        self._planned = [turn] if turn.settings or turn.weights else []
 
     def _turned(self) -> bool:
         """Whether it was time to go on with other settings."""
@@ -364,6 +380,10 @@ class TransferRun:
             self._preview.show(progress.iterate.image)
         if self._snapshot_is_due(progress):
             self.result().save(self.job.snapshot_path(self.step_count))
+
+    def so_far(self) -> Tensor:
+        """The picture so far at the size of its scale, (1, 3, H, W) in [0, 1]."""
+        return self._transfer.so_far()
 
     def result(self) -> Result:
         """The picture so far."""

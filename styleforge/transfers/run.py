@@ -82,7 +82,15 @@ class StyleTransfer:
 
     def image(self) -> Tensor:
         """The pastiche so far, (1, 3, H, W) in [0, 1] on the CPU, always at the final size."""
-        image = self._run.image()
+        return self._finished(self._run.image())
+
+    def so_far(self) -> Tensor:
+        """The same at the size of its scale, which costs less."""
+        reached = self._run.reached
+        return self._finished(self._run.at(reached.scale if reached else self.scales[0]))
+
+    def _finished(self, image: Tensor) -> Tensor:
+        """With the photo's colors, where they are kept, and the photo where no style goes."""
         size = size_of(image)
         photo = resize(self._photo, size)
         if self.studio.preset.colors in ("luminance", "keep"):

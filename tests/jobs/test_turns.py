@@ -169,6 +169,16 @@ def test_what_cannot_be_changed(
     assert str(raised.value) == message
 
 
+def test_what_is_so_already_is_no_turn(request_: TransferRequest) -> None:
+    run = TransferJob.prepare(request_).start()
+    for progress in run:
+        if progress.evaluations == 1:
+            run.turn({"strength": 0.5, "style.scale": 1.0, "colors": "style"}, [1.0, 0.5])
+        elif progress.evaluations == 2:
+            run.turn({"strength": 0.5, "style.scale": 2.0}, [1.0, 0.5])
+    assert run.turns == [Turn(2, {"style.scale": 2.0})]
+
+
 def test_recipes_without_turns_say_nothing_of_them(request_: TransferRequest) -> None:
     run = TransferJob.prepare(request_).start()
     recipe = run.job.recipe(run.painter.template)
