@@ -75,7 +75,7 @@ export class Viewer {
 
   zoomTo(scale, x, y) {
     const [left, top] = this.corner;
-    const bounded = Math.min(LARGEST, Math.max(this.fitting / 2, scale));
+    const bounded = Math.min(LARGEST, Math.max(Math.min(this.fitting, 1 / devicePixelRatio) / 2, scale));
     const ratio = bounded / this.scale;
     const { clientWidth: width, clientHeight: height } = this.root;
     this.look({
