@@ -85,6 +85,11 @@ def _of_transfer(recipe: TransferRecipe) -> Iterator[Line]:
     yield "size", _size(recipe.settings.get("size", 0))
     own = own_settings(recipe)
     yield "settings", in_words(own) if own else "the preset's"
+    for turn in recipe.turns:
+        mixed = {"weights": turn.weights} if turn.weights else {}
+        yield "turned", f"{in_words(turn.settings | mixed)}, after {turn.evaluations} evaluations"
+    if recipe.evaluations is not None:
+        yield "stopped", f"after {recipe.evaluations} evaluations"
     yield from _file(recipe)
     yield "weights", f"VGG-19, {recipe.weights.get('source', '')}"
 
