@@ -138,9 +138,11 @@ class LoadedStyle:
     ) -> TransferPainter:
         """Its network loaded, from ``weights`` if they are at hand, or shared with ``last``.
 
+        It is shared where both presets look through the same one.
+
         Raises :class:`WeightsError`.
         """
-        if isinstance(last, TransferPainter) and last.studio.suits(self.style.preset):
+        if isinstance(last, TransferPainter) and self._is_seen_through(last):
             studio = last.studio.with_styles(self._images(), self.style.preset)
         else:
             studio = Studio(
@@ -152,6 +154,11 @@ class LoadedStyle:
                 precision=self.style.precision,
             )
         return TransferPainter(studio, self.template(studio.weights, device), self.masks)
+
+    def _is_seen_through(self, other: TransferPainter) -> bool:
+        """Whether another painter's network does for this style."""
+        style = self.style
+        return other.studio.suits(style.preset) and other.template.precision == style.precision
 
     def template(self, weights: Weights, device: torch.device) -> TransferRecipe:
         """The recipe of what is painted in this style, but for the photo."""

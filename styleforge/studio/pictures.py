@@ -55,6 +55,20 @@ class Pictures:
             raise UsageError("this picture is not here; drop it again")
         return self._known[key]
 
+    def at_hand(self, key: str) -> Path:
+        """Its file, for work; one that ships is copied, so that recipes outlive an upgrade.
+
+        Raises :class:`UsageError` for a picture that is not there.
+        """
+        found = self.find(key)
+        if found.path.parent == self._folder:
+            return found.path
+        self._folder.mkdir(parents=True, exist_ok=True)
+        copy = self._folder / f"{_stem(found.name)}-{key}{found.path.suffix}"
+        if not copy.exists():
+            write_atomically(copy, found.path.read_bytes())
+        return copy
+
     def with_sha256(self, sha256: str) -> Stored | None:
         """The picture that a recipe names by its hash, whatever its path was."""
         return self._known.get(sha256[:_DIGITS])

@@ -71,8 +71,8 @@ class PaintTask(_Asked):
         chosen = self.paintings
         printed = parse_print(*((self.printed.paper, self.printed.dpi) if self.printed else _NONE))
         return TransferRequest(
-            photo=pictures.find(self.photo).path,
-            paintings=[Painting(pictures.find(one.key).path, one.weight) for one in chosen],
+            photo=pictures.at_hand(self.photo),
+            paintings=[Painting(pictures.at_hand(one.key), one.weight) for one in chosen],
             preset_name=self.preset,
             preset=load_preset(self.preset, settings_by_key(self.settings)),
             masks=_masks(pictures, [one.mask for one in chosen]),
@@ -103,7 +103,7 @@ class QuickTask(_Asked):
         """Raises :class:`UsageError` for a photo that is not there, and wrong settings."""
         printed = parse_print(*((self.printed.paper, self.printed.dpi) if self.printed else _NONE))
         return StylizeRequest(
-            photo=pictures.find(self.photo).path,
+            photo=pictures.at_hand(self.photo),
             styles=self.styles,
             look=Look(self.size, self.strength, self.colors),
             printed=printed,
@@ -203,7 +203,7 @@ def _key(used: Input, pictures: Pictures) -> str | None:
 
 def _masks(pictures: Pictures, keys: Sequence[str | None]) -> list[Any]:
     """One for each painting, or none. Raises :class:`UsageError` where only some have one."""
-    there = [pictures.find(key).path for key in keys if key is not None]
+    there = [pictures.at_hand(key) for key in keys if key is not None]
     if there and len(there) != len(keys):
         raise UsageError("brush a region for each painting, or for none")
     return there

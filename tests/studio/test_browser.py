@@ -209,7 +209,7 @@ def recipe_of(path: Path) -> TransferRecipe:
 
 def test_a_dropped_photo_in_styles(page: Any, studio: Studio, files: dict[str, Path]) -> None:
     """Dropped for real: the event that a browser sends."""
-    content = [*files["photo"].read_bytes()]
+    content = [*files["photo"].read_bytes(), 0]  # another file, for its name
     transfer = page.evaluate_handle(
         """bytes => {
             const files = new DataTransfer();

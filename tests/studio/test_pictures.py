@@ -39,6 +39,17 @@ def test_what_ships_is_there(tmp_path: Path) -> None:
     assert pictures.find(cafe.key) == cafe
 
 
+def test_what_ships_is_copied_for_work(tmp_path: Path, photo: bytes) -> None:
+    pictures = Pictures(tmp_path / "in")
+    cafe = pictures.paintings[2]
+    copy = pictures.at_hand(cafe.key)
+    assert copy == tmp_path / "in" / f"{cafe.name}-{cafe.key}.jpg"
+    assert copy.read_bytes() == cafe.path.read_bytes()
+    stored = uploaded(pictures, photo)
+    assert pictures.at_hand(stored.key) == stored.path
+    assert Pictures(tmp_path / "in").at_hand(cafe.key) == copy
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "..", "a/../b", "\0", "ä b"])
 def test_names_never_lead_out_of_the_folder(tmp_path: Path, photo: bytes, name: str) -> None:
     stored = uploaded(Pictures(tmp_path / "in"), photo, name)

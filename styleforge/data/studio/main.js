@@ -21,6 +21,7 @@ let isFollowing = false;
 let over = new Set();
 
 function tab(name) {
+  if (name !== desk.tab) $("panel").scrollTop = 0;
   keep({ tab: name });
   for (const button of document.querySelectorAll("nav button")) button.setAttribute("aria-selected", String(button.dataset.tab === name));
   for (const section of document.querySelectorAll("#panel section[data-for]")) section.hidden = section.dataset.for !== name;
@@ -198,9 +199,9 @@ function dropped(event) {
 for (const button of document.querySelectorAll("nav button")) {
   button.addEventListener("click", () => {
     tab(button.dataset.tab);
+    isFollowing = desk.tab === "paint" && Boolean(paint.running);
     if (desk.tab === "styles" && desk.photo) styles.paint();
     if (desk.tab === "result" && shelf.chosen) open(shelf.chosen);
-    if (desk.tab === "paint" && paint.running) isFollowing = true;
   });
 }
 for (const place of document.querySelectorAll("[data-choose]")) {

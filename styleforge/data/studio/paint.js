@@ -155,6 +155,7 @@ export class Paint {
     $("job-share").value = step?.share ?? 0;
     $("job-line").textContent = state === "paused" ? "Paused" : step ? `${progress(step)}` : "Loading";
     $("job-refused").textContent = message;
+    $("job-hint").hidden = !this.isOurs();
     $("pause").textContent = state === "paused" ? "Go on" : "Pause";
     $("pause").disabled = $("stop").disabled = !step;
   }
