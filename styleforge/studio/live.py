@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from styleforge.core.errors import UsageError
@@ -143,7 +143,7 @@ class Artist:
         job = TransferJob.prepare(request)
         run = job.start(last=self._last)
         stopped = self._follow(run)
-        self._last = run.painter
+        self._last = _network_of(run.painter)
         assert job.output is not None
         put(run.result(), job.output)
         return Painted(job.output.name, time.perf_counter() - started, stopped)
@@ -171,6 +171,12 @@ class Artist:
             run.turn(change.settings, change.weights)
         except UsageError as error:
             self._line.send(Refused(str(error)))
+
+
+def _network_of(painter: TransferPainter) -> TransferPainter:
+    """The painter without what it knows of its paintings, which may take gigabytes after a print."""
+    studio = painter.studio
+    return replace(painter, studio=studio.with_styles(studio.styles))
 
 
 class Clock:

@@ -151,6 +151,19 @@ def test_a_plan_says_what_it_takes_and_leaves_nothing(
     assert {*tmp_path.iterdir()} == before
 
 
+def test_the_network_serves_the_next_job_and_the_rest_is_forgotten(
+    request_: TransferRequest,
+) -> None:
+    artist = Artist(Script({}))
+    artist.do(request_)
+    first = artist._last
+    assert first is not None
+    assert first.studio._targets._known == {}
+    artist.do(TransferRequest(**{**vars(request_), "force": True}))
+    assert artist._last is not None
+    assert artist._last.studio.network is first.studio.network
+
+
 def test_what_cannot_be_painted_is_said(paint: Paint, tmp_path: Path) -> None:
     (tmp_path / "out.png").write_bytes(b"mine")
     with pytest.raises(UsageError, match=r"out.png exists"):
