@@ -174,7 +174,7 @@ class Artist:
 
 
 def _network_of(painter: TransferPainter) -> TransferPainter:
-    """The painter without what it knows of its paintings, which may take gigabytes after a print."""
+    """The painter without what it knows of paintings, which may take gigabytes after a print."""
     studio = painter.studio
     return replace(painter, studio=studio.with_styles(studio.styles))
 

@@ -18,7 +18,7 @@ const styles = new Styles(stock.styles, showQuick);
 const paint = new Paint(stock, () => { tab("paint"); isFollowing = true; });
 let other = null;
 let isFollowing = false;
-let over = new Set();
+const over = new Set();
 
 function tab(name) {
   if (name !== desk.tab) $("panel").scrollTop = 0;
@@ -153,10 +153,17 @@ function news(queue) {
   const ended = queue.filter(({ name, number }) => name && !over.has(number));
   const failed = queue.filter(({ state, number }) => state === "failed" && !over.has(number));
   for (const { number } of [...ended, ...failed]) over.add(number);
-  if (queue.length) seen(ended, failed);
+  seen(ended, failed);
 }
 
 let isFirst = true;
+
+// A studio that is started again counts its jobs anew.
+function lost() {
+  say("The studio does not answer: has it ended?");
+  over.clear();
+  isFirst = true;
+}
 
 async function seen(ended, failed) {
   const isNew = !isFirst;
@@ -225,5 +232,5 @@ tab(desk.tab);
 showPhoto();
 await shelf.read();
 if (desk.tab === "result" && shelf.chosen) open(shelf.chosen);
-listen({ queue: news, frame, lost: () => say("The studio does not answer: has it ended?") });
+listen({ queue: news, frame, lost });
 document.body.dataset.ready = "true";
