@@ -145,9 +145,10 @@ export class Paint {
     this.running = queue.find(({ state }) => state === "running" || state === "paused") ?? null;
     $("job").hidden = !this.running;
     if (this.running) this.showJob(this.running);
-    const waiting = queue.filter(({ state, task }) => (state === "waiting" || state === "failed") && task.kind !== "plan");
-    $("queue-title").hidden = !waiting.length;
-    $("queue").replaceChildren(...waiting.map((one, place) => this.line(one, place)));
+    const jobs = queue.filter(({ task }) => task.kind !== "plan");
+    const shown = ["waiting", "failed"].flatMap((kind) => jobs.filter(({ state }) => state === kind));
+    $("queue-title").hidden = !shown.length;
+    $("queue").replaceChildren(...shown.map((one, place) => this.line(one, place)));
   }
 
   showJob({ title, state, step, message }) {
