@@ -24,6 +24,7 @@ LINKED = [
     SAMPLES / "README.md",
 ]
 SMALL = {
+    "studio": ["--help"],  # it would go on until Ctrl-C; tests/studio has it
     "transfer": ["-s", "48", "-n", "1", "--force"],
     "batch": ["-s", "48"],
     "sheet": ["-s", "48", "-n", "1"],

@@ -21,7 +21,7 @@ ROOMS = [
     ["jobs"],
     ["training", "batches"],
     ["api"],
-    ["trial"],
+    ["trial", "studio"],
     ["cli"],
 ]
 """From the cellar up; what stands beside each other does not import each other."""

@@ -28,6 +28,7 @@ from styleforge.cli.rerun import rerun
 from styleforge.cli.score import score
 from styleforge.cli.sheet import sheet
 from styleforge.cli.streams import lasting_streams
+from styleforge.cli.studio import studio
 from styleforge.cli.styles import styles
 from styleforge.cli.stylize import stylize
 from styleforge.cli.texture import texture
@@ -63,7 +64,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS: dict[str, list[Callable[..., None]]] = {
-    PAINT: [transfer, stylize, styles, batch, sheet, texture, rerun],
+    PAINT: [transfer, stylize, styles, batch, sheet, texture, rerun, studio],
     TRAIN: [train, export, calibrate],
     LOOK: [info, score, inspect, dream, doctor],
 }

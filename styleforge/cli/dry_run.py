@@ -14,7 +14,6 @@ from styleforge.core.devices import describe
 from styleforge.images.geometry import Size
 from styleforge.jobs.transfer import TransferJob
 from styleforge.optimize.scales import Scale, Stage
-from styleforge.transfers.estimate import estimate, extra_bytes
 from styleforge.transfers.studio import Studio
 
 _STYLE_IS = {
@@ -26,15 +25,10 @@ _STYLE_IS = {
 
 def print_plan(job: TransferJob, manner: Manner) -> None:
     """Print sizes, evaluations, memory and time, with the preparation's, on standard output."""
-    studio = job.painter(None, None).studio
+    painter = job.painter(None, None)
+    studio = painter.studio
     preparation = time.perf_counter() - manner.started
-    expected = estimate(
-        studio.network,
-        job.scales,
-        device=job.device,
-        memory=job.memory,
-        extra=extra_bytes(job.request.preset),
-    )
+    expected = job.estimate(painter)
     seconds = preparation + expected.seconds
     if manner.as_json:
         plan = {

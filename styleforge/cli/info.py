@@ -83,8 +83,13 @@ def _of_transfer(recipe: TransferRecipe) -> Iterator[Line]:
     if recipe.init:
         yield "from", recipe.init.path
     yield "size", _size(recipe.settings.get("size", 0))
-    own = _own_settings(recipe)
+    own = own_settings(recipe)
     yield "settings", in_words(own) if own else "the preset's"
+    for turn in recipe.turns:
+        mixed = {"weights": turn.weights} if turn.weights else {}
+        yield "turned", f"{in_words(turn.settings | mixed)}, after {turn.evaluations} evaluations"
+    if recipe.evaluations is not None:
+        yield "stopped", f"after {recipe.evaluations} evaluations"
     yield from _file(recipe)
     yield "weights", f"VGG-19, {recipe.weights.get('source', '')}"
 
@@ -125,7 +130,7 @@ def _file(recipe: TransferRecipe | StylizeRecipe) -> Iterator[Line]:
         yield "file", f"{recipe.depth} bits{printed}"
 
 
-def _own_settings(recipe: TransferRecipe) -> dict[str, Any]:
+def own_settings(recipe: TransferRecipe) -> dict[str, Any]:
     """By dotted name, what is not as in the preset of that name now, but for the size."""
     from styleforge.core.errors import UsageError
     from styleforge.presets.transfer import load_preset

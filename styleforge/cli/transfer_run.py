@@ -134,7 +134,9 @@ class _Bar:
 
     def show(self, progress: Progress) -> None:
         width, height = progress.scale.size
-        done = sum(self._work[: progress.scale_index]) + width * height * (progress.step + 1)
+        left = progress.scale_count - progress.scale_index  # as a turn leaves out those before
+        passed = self._work[: max(0, len(self._work) - left)]
+        done = sum(passed) + width * height * (progress.step + 1)
         self._bar.set_description_str(f"{width} x {height}", refresh=False)
         self._bar.update(done - self._bar.n)
         self._unread.append(progress)

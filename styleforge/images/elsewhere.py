@@ -17,7 +17,7 @@ from styleforge.core.errors import UsageError
 STDIN = "-"
 """What names standard input where an image is expected."""
 
-_LARGEST = 200 * 2**20
+LARGEST = 200 * 2**20
 """Bytes that are taken."""
 
 _PATIENCE = 20.0
@@ -65,11 +65,11 @@ def _is_address(text: str) -> bool:
 def _read_stdin() -> bytes:
     if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
         raise UsageError("- is standard input, and nothing is piped into it")
-    content = sys.stdin.buffer.read(_LARGEST + 1)
+    content = sys.stdin.buffer.read(LARGEST + 1)
     if not content:
         raise UsageError("standard input is empty; it can be read once")
-    if len(content) > _LARGEST:
-        raise UsageError(f"standard input has more than {_LARGEST // 2**20} MiB; name a file")
+    if len(content) > LARGEST:
+        raise UsageError(f"standard input has more than {LARGEST // 2**20} MiB; name a file")
     return content
 
 
@@ -112,8 +112,8 @@ def _limited(answer: http.client.HTTPResponse, name: str) -> bytes:
     while piece := answer.read(_PIECE):
         pieces.append(piece)
         size += len(piece)
-        if size > _LARGEST:
-            raise UsageError(f"{name} has more than {_LARGEST // 2**20} MiB; fetch it yourself")
+        if size > LARGEST:
+            raise UsageError(f"{name} has more than {LARGEST // 2**20} MiB; fetch it yourself")
         if time.monotonic() - started > _DEADLINE:
             raise UsageError(f"{name} takes more than {_DEADLINE:.0f} s; fetch it yourself")
     expected = answer.headers.get("Content-Length")

@@ -208,8 +208,11 @@ class TransferPainter:
         *,
         init: Picture | None = None,
         init_photo: Picture | None = None,
+        after: StyleTransfer | None = None,
     ) -> StyleTransfer:
         """The run for a photo; ``init`` moves with the scene since ``init_photo``, if there is one.
+
+        ``after`` is a run for this photo from whose picture it goes on.
 
         Raises :class:`UsageError`, :class:`OutOfMemoryError`.
         """
@@ -220,7 +223,7 @@ class TransferPainter:
                 images = (init.pixels, init_photo.pixels, photo.pixels)
                 start = carried(*(resize(image, size) for image in images))
             places = [mask_of(mask) for mask in self.masks]
-            return StyleTransfer(self.studio, photo.pixels, init=start, masks=places)
+            return StyleTransfer(self.studio, photo.pixels, init=start, masks=places, after=after)
 
     def paint(self, photo: Picture, before: Frame | None = None) -> Tensor:
         """From the frame before, its result moves with the scene and is corrected in few steps."""

@@ -21,6 +21,9 @@ from styleforge.images.opening import read_recipe
 FORMAT = 1
 """Raised when a recipe's meaning changes, so that an old tool does not misread a new file."""
 
+_RARE: dict[str, Any] = {"dpi": None, "turns": [], "evaluations": None}
+"""What is not written unless it says something, as in recipes from before there was such."""
+
 _CIRCUMSTANCES = {"path", "preset", "description", "device", "versions"}
 """What a recipe holds besides what decides the picture: names, and where it was made."""
 
@@ -49,6 +52,19 @@ class Before(NamedTuple):
     result: Input
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What was changed while a transfer ran, from whose picture so far it went on.
+
+    ``evaluations`` is after how many, ``settings`` by dotted name, ``weights`` the paintings'
+    from then on; none: as before.
+    """
+
+    evaluations: int
+    settings: dict[str, str | float] = field(default_factory=dict)
+    weights: list[float] = field(default_factory=list)
+
+
 class _Written:
     """What all recipes can do: become text, and be read back without unknown keys."""
 
@@ -59,8 +75,9 @@ class _Written:
         fields = asdict(self)  # type: ignore[call-overload]
         if fields.get("precision") == "float32":  # as in recipes from before there were others
             del fields["precision"]
-        if "dpi" in fields and fields["dpi"] is None:
-            del fields["dpi"]
+        for name, usual in _RARE.items():
+            if fields.get(name) == usual:
+                fields.pop(name, None)
         return dict(fields)
 
     def to_json(self) -> str:
@@ -76,7 +93,8 @@ class TransferRecipe(_Written):
 
     ``masks`` and ``style_masks`` are one for each style, or none. In a sequence of frames
     ``init`` is the result before, and ``init_photo`` the photo that it was made from: it moves
-    with the scene.
+    with the scene. ``settings`` are those that it began with, ``turns`` what was changed while it
+    ran, and ``evaluations`` after how many it was stopped; None: it came to its end.
     """
 
     preset: str
@@ -93,6 +111,8 @@ class TransferRecipe(_Written):
     init_photo: Input | None = None
     precision: Precision = "float32"
     dpi: float | None = None
+    turns: list[Turn] = field(default_factory=list)
+    evaluations: int | None = None
     format: int = FORMAT
 
 

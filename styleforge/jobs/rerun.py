@@ -148,6 +148,8 @@ def transfer_again(recipe: TransferRecipe, again: Again) -> TransferJob:
         precision=recipe.precision,
         depth=recipe.depth,
         printed=Print(dpi=recipe.dpi),
+        turns=recipe.turns,
+        evaluations=recipe.evaluations,
         weights_sha256=recipe.weights.get("sha256", ""),
         force=again.force,
     )

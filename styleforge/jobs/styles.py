@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -11,12 +12,13 @@ from torch import Tensor
 
 from styleforge.core.devices import Precision
 from styleforge.core.errors import ModelError, UsageError, WeightsError
+from styleforge.core.settings import override, validate
 from styleforge.images.elsewhere import is_elsewhere
 from styleforge.images.load import ImageSource, Picture, load_image
 from styleforge.images.save import Depth
 from styleforge.jobs.look import Look
 from styleforge.jobs.painters import NetworkPainter, Painter, TransferPainter
-from styleforge.jobs.recipe import Input, TransferRecipe, versions
+from styleforge.jobs.recipe import Input, TransferRecipe, Turn, versions
 from styleforge.losses.masks import check_style_masks, mask_of
 from styleforge.networks.model_file import Model, ModelInfo, load_model
 from styleforge.presets.networks import TextureSettings
@@ -76,6 +78,10 @@ class OptimizedStyle:
         return self.load().painter(device, memory, last)
 
 
+TURNABLE = ("strength", "style.scale", "colors")
+"""Settings that can be changed while a transfer runs."""
+
+
 @dataclass(frozen=True)
 class LoadedStyle:
     """An :class:`OptimizedStyle` whose files are in memory."""
@@ -95,6 +101,33 @@ class LoadedStyle:
             statistic=preset.style.statistic,
         )
 
+    def difference(self, turn: Turn) -> Turn:
+        """What of a turn is not so already. Raises :class:`UsageError` as :meth:`turned` does."""
+        new, old = self.turned(turn).style, self.style
+        values = {"strength": old.preset.strength, "style.scale": old.preset.style.scale}
+        before: dict[str, str | float] = {**values, "colors": old.preset.colors}
+        settings = {name: v for name, v in turn.settings.items() if v != before[name]}
+        same = [p.weight for p in new.paintings] == [p.weight for p in old.paintings]
+        return replace(turn, settings=settings, weights=[] if same else turn.weights)
+
+    def turned(self, turn: Turn) -> LoadedStyle:
+        """With the settings and weights of a turn. Raises :class:`UsageError`."""
+        style = self.style
+        for name in turn.settings:
+            if name not in TURNABLE:
+                raise UsageError(
+                    f"{name} stays as it is while a transfer runs; "
+                    f"{', '.join(TURNABLE)} and the paintings' weights can be changed"
+                )
+        weights = turn.weights or [painting.weight for painting in style.paintings]
+        if len(weights) != len(style.paintings) or not all(0 < w < math.inf for w in weights):
+            raise UsageError("there is one weight for each painting, and all are positive")
+        settings = style.preset.model_dump()
+        override(settings, turn.settings)
+        paintings = [replace(p, weight=w) for p, w in zip(style.paintings, weights, strict=True)]
+        preset = validate(Preset, settings, "what was changed")
+        return replace(self, style=replace(style, paintings=paintings, preset=preset))
+
     def painter(
         self,
         device: torch.device,
@@ -105,10 +138,12 @@ class LoadedStyle:
     ) -> TransferPainter:
         """Its network loaded, from ``weights`` if they are at hand, or shared with ``last``.
 
+        It is shared where both presets look through the same one.
+
         Raises :class:`WeightsError`.
         """
-        if isinstance(last, TransferPainter) and last.studio.preset == self.style.preset:
-            studio = last.studio.with_styles(self._images())
+        if isinstance(last, TransferPainter) and self._is_seen_through(last):
+            studio = last.studio.with_styles(self._images(), self.style.preset)
         else:
             studio = Studio(
                 self._images(),
@@ -119,6 +154,11 @@ class LoadedStyle:
                 precision=self.style.precision,
             )
         return TransferPainter(studio, self.template(studio.weights, device), self.masks)
+
+    def _is_seen_through(self, other: TransferPainter) -> bool:
+        """Whether another painter's network does for this style."""
+        style = self.style
+        return other.studio.suits(style.preset) and other.template.precision == style.precision
 
     def template(self, weights: Weights, device: torch.device) -> TransferRecipe:
         """The recipe of what is painted in this style, but for the photo."""

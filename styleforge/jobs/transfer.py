@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.devices import Precision, pick_device, pick_precision
@@ -22,14 +23,21 @@ from styleforge.jobs.mistakes import check_painting, check_photo
 from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import TransferPainter, steps
 from styleforge.jobs.preview import SIDE, Preview, check_preview
-from styleforge.jobs.recipe import Input, TransferRecipe
+from styleforge.jobs.recipe import Input, TransferRecipe, Turn
 from styleforge.jobs.result import Kept, Result
 from styleforge.jobs.styles import LoadedStyle, OptimizedStyle, Painting, named_masks
 from styleforge.losses.masks import check_masks
 from styleforge.optimize.coarse_to_fine import Progress
 from styleforge.optimize.scales import Scale
 from styleforge.presets.transfer import INITIAL_IMAGES, Preset
-from styleforge.transfers.estimate import available_memory, ensure_memory, extra_bytes
+from styleforge.transfers.estimate import (
+    Estimate,
+    available_memory,
+    ensure_memory,
+    estimate,
+    extra_bytes,
+)
+from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.schedule import plan
 from styleforge.transfers.source_map import source_map
 from styleforge.vgg.weights import Weights
@@ -43,7 +51,8 @@ class TransferRequest:
     ``memory`` is the bytes that the run may take; None: what is free. ``animate`` is where to
     show how the picture came about, ``source_map`` where its places came from, ``preview`` a
     small picture on the way. ``kept`` is what the file tells. ``printed`` is the paper
-    that it is to fill, whatever size the preset has.
+    that it is to fill, whatever size the preset has. ``turns`` are what is to be changed on the
+    way, and ``evaluations`` after how many it is to stop, as a recipe says.
     """
 
     photo: ImageSource
@@ -65,6 +74,8 @@ class TransferRequest:
     memory: int | None = None
     precision: str = "auto"
     kept: Kept = field(default_factory=Kept)
+    turns: Sequence[Turn] = ()
+    evaluations: int | None = None
     weights_sha256: str = ""
     """Of the weights that a recipe names; empty: any."""
 
@@ -164,6 +175,16 @@ class TransferJob:
     ) -> TransferRun:
         """The run, ready to iterate over. Loads the weights."""
         return TransferRun(self, self.painter(last, weights))
+
+    def estimate(self, painter: TransferPainter) -> Estimate:
+        """What the run will take, from a small measured evaluation."""
+        return estimate(
+            painter.studio.network,
+            self.scales,
+            device=self.device,
+            memory=self.memory,
+            extra=extra_bytes(self.request.preset),
+        )
 
     def recipe(self, template: TransferRecipe) -> TransferRecipe:
         """What decides the result, from the style's part of it."""
@@ -275,8 +296,8 @@ class TransferJob:
 class TransferRun:
     """A job being carried out: iterate over it to its end, or stop early.
 
-    What was wished for on the way (``save_every``) is saved on the way.
-    Raises :class:`OutOfMemoryError` where the run would not fit.
+    What was wished for on the way (``save_every``) is saved on the way, and :meth:`turn` changes
+    the settings. Raises :class:`OutOfMemoryError` where the run would not fit.
     """
 
     def __init__(self, job: TransferJob, painter: TransferPainter) -> None:
@@ -286,7 +307,15 @@ class TransferRun:
         self._preview = None if preview is None else Preview(preview)
         self.step_count = 0
         """Steps taken so far, at all scales."""
-        self._transfer = painter.start(job.photo, init=job.init, init_photo=job.init_photo)
+        self.evaluations = 0
+        """Made so far, at all scales."""
+        self.turns: list[Turn] = []
+        """What was changed so far."""
+        self._style = job.style
+        self._planned = [*job.request.turns]
+        self._template = painter.template
+        self._ended = False
+        self._transfer = self._started()
         studio = painter.studio
         if studio.tiling(job.size) is None:
             keep_freed_memory()  # which takes more of it where pictures are large
@@ -298,28 +327,82 @@ class TransferRun:
             extra=extra_bytes(job.request.preset),
         )
 
+    @property
+    def scales(self) -> Sequence[Scale]:
+        """Those of the run since it was turned last."""
+        return self._transfer.scales
+
     def __iter__(self) -> Iterator[Progress]:
-        for progress in steps(self._transfer):
-            self.step_count += progress.step > 0
-            if self._film is not None and self._film.wants(progress.evaluations - 1):
-                self._film.add(progress.iterate.image())
-            if self._preview is not None:
-                self._preview.show(progress.iterate.image)
-            if self._snapshot_is_due(progress):
-                self.result().save(self.job.snapshot_path(self.step_count))
-            yield progress
+        while not self._ended:
+            for progress in steps(self._transfer):
+                self.evaluations += 1
+                progress = replace(progress, evaluations=self.evaluations)
+                self._note(progress)
+                yield progress
+                if self.evaluations == self.job.request.evaluations:
+                    return
+                if self._turned():
+                    break
+            else:
+                self._ended = True
+
+    def turn(self, settings: Mapping[str, str | float], weights: Sequence[float] = ()) -> None:
+        """Go on from the picture so far with other settings, by dotted name, and weights.
+
+        Raises :class:`UsageError` for what cannot be changed, or not so.
+        """
+        turn = self._style.difference(Turn(self.evaluations, dict(settings), list(weights)))
+        self._planned = [turn] if turn.settings or turn.weights else []
+
+    def _turned(self) -> bool:
+        """Whether it was time to go on with other settings."""
+        if not self._planned or self._planned[0].evaluations != self.evaluations:
+            return False
+        turn = self._planned.pop(0)
+        self._style = self._style.turned(turn)
+        self.painter = self._style.painter(self.job.device, self.job.memory, self.painter)
+        self._transfer = self._started(after=self._transfer)
+        self.turns.append(turn)
+        self._ended = False
+        return True
+
+    def _started(self, after: StyleTransfer | None = None) -> StyleTransfer:
+        job = self.job
+        return self.painter.start(job.photo, init=job.init, init_photo=job.init_photo, after=after)
+
+    def _note(self, progress: Progress) -> None:
+        """What is kept of a step beside the picture."""
+        self.step_count += progress.step > 0
+        self._ended = progress.scale is self.scales[-1] and progress.step == progress.scale.steps
+        if self._film is not None and self._film.wants(progress.evaluations - 1):
+            self._film.add(progress.iterate.image())
+        if self._preview is not None:
+            self._preview.show(progress.iterate.image)
+        if self._snapshot_is_due(progress):
+            self.result().save(self.job.snapshot_path(self.step_count))
+
+    def so_far(self) -> Tensor:
+        """The picture so far at the size of its scale, (1, 3, H, W) in [0, 1]."""
+        return self._transfer.so_far()
 
     def result(self) -> Result:
         """The picture so far."""
         request = self.job.request
         made = Result.of(
             self._transfer.image(),
-            self.job.recipe(self.painter.template),
+            self._recipe,
             self.job.photo,
             depth=request.depth,
             sources=self._transfer.sources,
         )
         return made.with_only(request.kept).at_resolution(request.printed.dpi)
+
+    @property
+    def _recipe(self) -> TransferRecipe:
+        """With all that happened."""
+        stopped = None if self._ended else self.evaluations
+        recipe = self.job.recipe(self._template)
+        return replace(recipe, turns=[*self.turns], evaluations=stopped)
 
     def save_beside(self, result: Result) -> None:
         """Write the source map, the animation and the last preview, where they were wished for."""

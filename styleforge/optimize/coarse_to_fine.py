@@ -72,6 +72,7 @@ class CoarseToFine:
     were there no other; ``optimize`` takes a scale and what it does start from: the result so far
     with ``detail`` of the initial image's, where that is finer. Where a scale runs out of memory
     it goes on from where it was if ``save_memory``, called with its size, finds a way.
+    ``reached`` is where another run stood that this one goes on from.
     """
 
     def __init__(
@@ -84,11 +85,12 @@ class CoarseToFine:
         resize: Resize = resize,
         save_memory: Callable[[Size], bool] = lambda _: False,
         measure: str = "loss",
+        reached: Reached | None = None,
     ) -> None:
         self.scales = scales
         self.measure = measure
         """What the total of the loss is called."""
-        self.reached: Reached | None = None
+        self.reached = reached
         """Nothing until the first step."""
         self._initial = initial
         self._optimize = optimize

@@ -11,6 +11,7 @@ torch.Size([1, 3, 48, 48])
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,12 +20,12 @@ from styleforge.images.colors import grey, keep_colors, match_colors
 from styleforge.images.geometry import resize, size_of
 from styleforge.losses.masks import check_masks, composite
 from styleforge.losses.objective import Loss, NeighborTarget
-from styleforge.optimize.coarse_to_fine import CoarseToFine, Progress, white_noise
+from styleforge.optimize.coarse_to_fine import CoarseToFine, Progress, Reached, white_noise
 from styleforge.optimize.minimize import Carried, Iterate, minimize
 from styleforge.optimize.scales import Scale, Stage
 from styleforge.presets.transfer import Preset
 from styleforge.transfers.matching import Sources
-from styleforge.transfers.schedule import plan
+from styleforge.transfers.schedule import plan, rest
 from styleforge.transfers.studio import Studio, moved
 from styleforge.transfers.styles import style_size
 
@@ -33,7 +34,8 @@ class StyleTransfer:
     """One run: iterate over it to its end, or stop early; ``image()`` is the picture so far.
 
     To a photo (1, 3, H, W), sRGB in [0, 1]; ``init`` replaces what the preset starts from.
-    ``masks`` (1, 1, H, W) in [0, 1], of the photo's shape, say where each style goes.
+    ``masks`` (1, 1, H, W) in [0, 1], of the photo's shape, say where each style goes. ``after`` is
+    a run for the same photo, of another studio, from whose picture this one goes on.
     Raises :class:`UsageError` for a photo that is a strip, or too small, and for masks that do
     not fit.
     """
@@ -45,6 +47,7 @@ class StyleTransfer:
         *,
         init: Tensor | None = None,
         masks: Sequence[Tensor] = (),
+        after: StyleTransfer | None = None,
     ) -> None:
         check_masks(
             [(f"mask {number}", mask) for number, mask in enumerate(masks, 1)],
@@ -59,28 +62,35 @@ class StyleTransfer:
         self._content = grey(photo) if in_grey else photo
         self._init = grey(init) if in_grey and init is not None else init
         self._from_noise = init is None and studio.preset.init == "noise"
-        self._run = CoarseToFine(
-            plan(size_of(photo), studio.preset),
-            self._initial,
-            self._optimize,
-            detail=0.0 if self._from_noise else _detail(studio.preset),
-            save_memory=studio.take_smaller_tiles,
-        )
         self._carried = Carried()
         self._sketch: Tensor | None = None
         self.sources: Sources | None = None
         """Where the style images' strokes came from, once neighbors have been matched."""
-
-    @property
-    def scales(self) -> Sequence[Scale]:
-        return self._run.scales
+        self.scales: Sequence[Scale] = plan(size_of(photo), studio.preset)
+        reached = None if after is None else self._gone_on(after)
+        self._run = CoarseToFine(
+            self.scales,
+            self._initial,
+            self._optimize,
+            detail=0.0 if self._from_noise else _detail(studio.preset),
+            save_memory=studio.take_smaller_tiles,
+            reached=reached,
+        )
 
     def __iter__(self) -> Iterator[Progress]:
         return iter(self._run)
 
     def image(self) -> Tensor:
         """The pastiche so far, (1, 3, H, W) in [0, 1] on the CPU, always at the final size."""
-        image = self._run.image()
+        return self._finished(self._run.image())
+
+    def so_far(self) -> Tensor:
+        """The same at the size of its scale, which costs less."""
+        reached = self._run.reached
+        return self._finished(self._run.at(reached.scale if reached else self.scales[0]))
+
+    def _finished(self, image: Tensor) -> Tensor:
+        """With the photo's colors, where they are kept, and the photo where no style goes."""
         size = size_of(image)
         photo = resize(self._photo, size)
         if self.studio.preset.colors in ("luminance", "keep"):
@@ -89,6 +99,20 @@ class StyleTransfer:
             masks = [resize(mask, size) for mask in self._masks]
             image = composite(image, photo, torch.cat(masks))
         return image
+
+    def _gone_on(self, after: StyleTransfer) -> Reached | None:
+        """Where another run stands, as if this one had come there: with its sketch and sources."""
+        before = after._run.reached
+        if before is None:
+            return None
+        self.scales = rest(self.scales, after.scales, before.scale)
+        self._sketch, self.sources = after._sketch, after.sources
+        image = before.iterate.image().detach().cpu()
+        if self.studio.preset.colors == "luminance":
+            image = grey(image)
+        scale = replace(before.scale, stage=self.scales[0].stage)
+        iterate = replace(before.iterate, image=lambda: image)
+        return Reached(scale, self._initial(scale), iterate)
 
     def _optimize(self, scale: Scale, start: Tensor) -> Iterator[Iterate]:
         """From the last result, but for what follows a sketch: that is only a query."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from styleforge.core.errors import UsageError
 from styleforge.images.geometry import Size, fit_size
@@ -81,6 +82,18 @@ def _sketch(scales: Sequence[Scale], preset: Preset) -> list[Scale]:
 def _shared(steps: int, rounds: int) -> list[int]:
     """Steps for each round, as equally as can be, the earlier ones taking what is over."""
     return [steps // rounds + (number < steps % rounds) for number in range(rounds)]
+
+
+def rest(plan: Sequence[Scale], before: Sequence[Scale], reached: Scale) -> list[Scale]:
+    """What of a plan is left for a run that stands at a scale ``reached`` of the plan ``before``.
+
+    Both plans end at the same size. Where they come to the same scale, the run takes its steps
+    anew; else it goes on at the first scale that is as large.
+    """
+    left = len(before) - next(n for n, scale in enumerate(before) if scale is reached)
+    if left <= len(plan) and replace(plan[-left], steps=reached.steps) == reached:
+        return [*plan[-left:]]
+    return [scale for scale in plan if scale.longest >= reached.longest]
 
 
 def check_shape(what: str, size: Size) -> None:

@@ -66,10 +66,16 @@ class Studio:
         other.neighbors = replace(self.neighbors, tiling=other.tiling)
         return other
 
-    def with_styles(self, styles: Styles) -> Studio:
-        """One for other style images, all else equal; they share the network."""
+    def suits(self, preset: Preset) -> bool:
+        """Whether the network is the one that a preset looks through."""
+        own = self.preset
+        return (own.network, {*own.read_layers}) == (preset.network, {*preset.read_layers})
+
+    def with_styles(self, styles: Styles, preset: Preset | None = None) -> Studio:
+        """One for other style images, and another preset that it suits; they share the network."""
         other = copy.copy(self)
-        other.styles = _checked(styles, self.preset)
+        other.preset = preset or self.preset
+        other.styles = _checked(styles, other.preset)
         other._targets = other._style_targets()
         other.neighbors = other._style_neighbors()
         return other

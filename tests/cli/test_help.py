@@ -73,6 +73,7 @@ def test_help_begins_with_examples(command: Command, flag: str) -> None:
         ),
         ("reconstruct", "content style"),
         ("calibrate", "-o --weights --force"),
+        ("studio", "-o -d --output --port --host --no-open --device --memory"),
         ("presets", "show"),
     ],
 )

@@ -18,7 +18,7 @@ from styleforge.images.load import load_image
 from styleforge.images.opening import read_recipe
 from styleforge.images.save import save_image
 from styleforge.jobs import styles as styles_module
-from styleforge.jobs.recipe import Input, SynthesisRecipe, TransferRecipe, load_recipe
+from styleforge.jobs.recipe import Input, SynthesisRecipe, TransferRecipe, Turn, load_recipe
 from styleforge.vgg.weights import Weights
 from tests.cli.conftest import Command
 from tests.cli.test_models import TINY_TEXTURE, write_model
@@ -582,3 +582,20 @@ def test_other_commands_can_leave_out_the_recipe(command: Command) -> None:
         done = command(*arguments, "-o", "out.png", "--no-recipe", "-f")
         assert done.code == 0, done
         assert read_recipe(Path("out.png")) == ""
+
+
+def test_what_was_changed_on_the_way_is_shown_and_rerun(
+    transfer: Command, command: Command
+) -> None:
+    assert transfer("-o", "plain.png", "-q").code == 0
+    recipe = load_recipe(Path("plain.png"))
+    assert isinstance(recipe, TransferRecipe)
+    turn = Turn(2, {"strength": 0.8}, [1.5])
+    told = dataclasses.replace(recipe, turns=[turn], evaluations=5)
+    save_image(Path("made.png"), torch.zeros(1, 3, 40, 48), recipe=told.to_json())
+    shown = command("info", "made.png").text.splitlines()
+    assert "turned   strength 0.8, weights 1.5, after 2 evaluations" in shown
+    assert "stopped  after 5 evaluations" in shown
+    done = command("rerun", "made.png", "-o", "again.png", "--json")
+    assert (done.code, done.json["evaluations"]) == (0, 5)
+    assert load_recipe(Path("again.png")) == told

@@ -127,7 +127,7 @@ def test_a_server_that_says_nothing(server: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_server_that_says_too_much(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elsewhere, "_LARGEST", 2000)
+    monkeypatch.setattr(elsewhere, "LARGEST", 2000)
     assert error_of(f"{server}/endless") == (
         f"{server}/endless has more than 0 MiB; fetch it yourself"
     )
@@ -206,6 +206,6 @@ def test_standard_input_without_an_image(
 
 
 def test_standard_input_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elsewhere, "_LARGEST", 2000)
+    monkeypatch.setattr(elsewhere, "LARGEST", 2000)
     monkeypatch.setattr(sys, "stdin", Piped(b"x" * 3000))
     assert error_of("-") == "standard input has more than 0 MiB; name a file"

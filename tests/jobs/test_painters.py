@@ -235,12 +235,28 @@ def test_the_next_painting_of_a_batch_shares_the_network(
     assert not torch.equal(shared.paint(photo), first.paint(photo))
 
 
-def test_another_preset_or_a_network_shares_nothing(
-    trained: TrainedStyle, optimized: OptimizedStyle
+def test_another_preset_shares_the_network_that_it_looks_through(
+    optimized: OptimizedStyle, photo: Picture
 ) -> None:
     first = optimized.painter(CPU, MEMORY)
     other = replace(optimized, preset=PRESET.model_copy(update={"tv": 1.0}))
-    assert other.painter(CPU, MEMORY, first).studio.network is not first.studio.network
+    shared, alone = other.painter(CPU, MEMORY, first), other.painter(CPU, MEMORY)
+    assert shared.studio.network is first.studio.network
+    assert shared.template == alone.template
+    assert torch.equal(shared.paint(photo), alone.paint(photo))
+    pooled = PRESET.network.model_copy(update={"pooling": "max"})
+    for apart in (
+        replace(optimized, preset=PRESET.model_copy(update={"network": pooled})),
+        replace(optimized, preset=PRESET.model_copy(update={"strength": 1.0})),
+        replace(optimized, precision="tf32"),
+    ):
+        assert apart.painter(CPU, MEMORY, first).studio.network is not first.studio.network
+
+
+def test_a_network_shares_nothing_with_a_transfer(
+    trained: TrainedStyle, optimized: OptimizedStyle
+) -> None:
+    first = optimized.painter(CPU, MEMORY)
     network = trained.painter(CPU, MEMORY, first)
     assert trained.painter(CPU, MEMORY, network).model is network.model
     assert isinstance(optimized.painter(CPU, MEMORY, network).studio, Studio)
