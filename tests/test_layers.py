@@ -17,7 +17,7 @@ ROOMS = [
     ["vgg", "losses"],
     ["optimize"],
     ["transfers"],
-    ["synthesis", "networks"],
+    ["synthesis", "networks", "video"],
     ["jobs"],
     ["training", "batches"],
     ["api"],

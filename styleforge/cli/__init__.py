@@ -33,6 +33,7 @@ from styleforge.cli.stylize import stylize
 from styleforge.cli.texture import texture
 from styleforge.cli.train import train
 from styleforge.cli.transfer import transfer
+from styleforge.cli.video import video
 from styleforge.core.errors import (
     INTERRUPTED,
     OutOfMemoryError,
@@ -63,7 +64,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS: dict[str, list[Callable[..., None]]] = {
-    PAINT: [transfer, stylize, styles, batch, sheet, texture, rerun],
+    PAINT: [transfer, stylize, styles, video, batch, sheet, texture, rerun],
     TRAIN: [train, export, calibrate],
     LOOK: [info, score, inspect, dream, doctor],
 }

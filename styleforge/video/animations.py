@@ -18,7 +18,7 @@ from styleforge.images.opening import opened, read_recipe
 _USUAL = 40
 """Milliseconds of a frame of WebP that says 0."""
 
-_HAS_EXIF = 0x08
+_HAS_EXIF, _MOVES = 0x08, 0x02
 _GIF_COMMENT, _GIF_EXTENSION, _GIF_HEADER = 0xFE, 0x21, 13
 _BLOCK = 255
 """Bytes of a GIF's sub-block, at most."""
@@ -32,6 +32,13 @@ def is_webp(path: Path) -> bool:
     except OSError:
         return False
     return head[:4] == b"RIFF" and head[8:] == b"WEBP"
+
+
+def is_animated(path: Path) -> bool:
+    """Whether a WebP says that it moves (the flags of VP8X)."""
+    with path.open("rb") as file:
+        head = file.read(21)
+    return head[12:16] == b"VP8X" and bool(head[20] & _MOVES)
 
 
 def webp_frames(path: Path) -> Iterator[tuple[np.ndarray[Any, np.dtype[np.uint8]], int]]:

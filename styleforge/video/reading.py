@@ -17,7 +17,7 @@ from PIL import Image
 from styleforge.core.errors import UsageError
 from styleforge.core.files import check_regular
 from styleforge.images.geometry import Size
-from styleforge.video.animations import comment_of, is_webp, webp_frames
+from styleforge.video.animations import comment_of, is_animated, is_webp, webp_frames
 from styleforge.video.color import BT709, FULL, LIMITED, Color, color_of
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 Levels = np.ndarray[Any, np.dtype[np.uint8]]
 """A frame, (H, W, 3), RGB."""
+
+FILMS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".gif")
+"""What names of films mostly end in."""
 
 _LATE = 0.5
 """Seconds by which a seek may miss: else the film's index is wrong."""
@@ -167,6 +170,13 @@ def _open_webp(path: Path) -> Film:
     rate = Fraction(1000 * len(times), sum(times)).limit_denominator(1000)
     comment = comment_of(path)
     return Film(path, size, Fraction(1, 1000), rate, seconds, Fraction(0), color, (), comment)
+
+
+def is_film(path: Path) -> bool:
+    """Whether a file's name says that it is a film, or a picture that moves."""
+    if path.suffix.lower() == ".webp" and is_webp(path):
+        return is_animated(path)
+    return path.suffix.lower() in FILMS
 
 
 def read_comment(path: Path) -> str:
