@@ -13,9 +13,10 @@ from torch import Tensor
 from styleforge.images.load import Picture
 from styleforge.images.save import to_levels
 from styleforge.jobs.painters import NetworkPainter
-from styleforge.video.flow import Motion
+from styleforge.video.flow import Motion, warped
+from styleforge.video.optimized import Followed, OptimizedFrames
 from styleforge.video.reading import Levels
-from styleforge.video.steady import steadied, trust
+from styleforge.video.steady import likeness, steadied, trust
 
 
 class Moved(NamedTuple):
@@ -55,6 +56,25 @@ class SteadyNetwork:
         return steadied(
             painted, moved.result, moved.motion.flow, trusted, steadiness=self.steadiness
         )
+
+
+@dataclass(frozen=True)
+class OptimizedFilm:
+    """Frames by optimisation, each from the last result, moved."""
+
+    frames: OptimizedFrames
+
+    def first(self, frame: Levels) -> Levels:
+        return to_levels(self.frames.first(pixels_of(frame)))
+
+    def following(self, moved: Moved) -> Levels:
+        trusted = trust(moved.motion, moved.frame, moved.before)
+        followed = Followed(
+            result=pixels_of(warped(moved.result, moved.motion.flow)),
+            start=torch.from_numpy(likeness(moved.motion, moved.frame, moved.before))[None, None],
+            share=torch.from_numpy(trusted)[None, None],
+        )
+        return to_levels(self.frames.following(pixels_of(moved.frame), followed))
 
 
 def picture_of(frame: Levels) -> Picture:

@@ -16,7 +16,7 @@ from styleforge.core.errors import StoppedError, UsageError
 from styleforge.core.files import check_place, file_sha256, replaced
 from styleforge.images.geometry import Size, fit_size
 from styleforge.images.load import stem_of
-from styleforge.jobs.film_painters import FilmPainter, Moved, SteadyNetwork
+from styleforge.jobs.film_painters import FilmPainter, Moved, OptimizedFilm, SteadyNetwork
 from styleforge.jobs.look import Look
 from styleforge.jobs.mistakes import check_painting, check_style
 from styleforge.jobs.naming import shortened
@@ -27,6 +27,7 @@ from styleforge.presets.transfer import DEFAULT_PRESET, Preset
 from styleforge.transfers.estimate import available_memory
 from styleforge.video.cuts import is_cut
 from styleforge.video.flow import Motion, motion
+from styleforge.video.optimized import OptimizedFrames
 from styleforge.video.overlap import Behind, ahead
 from styleforge.video.reading import WHOLE, Film, Frame, Levels, Span, open_film, read_frames
 from styleforge.video.steady import STEADINESS, check_steadiness
@@ -173,8 +174,9 @@ class VideoJob:
 
     def film_painter(self) -> FilmPainter:
         """What paints the frames."""
-        assert isinstance(self.painter, NetworkPainter)
-        return SteadyNetwork(self.painter, self.request.steadiness)
+        if isinstance(self.painter, NetworkPainter):
+            return SteadyNetwork(self.painter, self.request.steadiness)
+        return OptimizedFilm(OptimizedFrames(self.painter.studio, self.size))
 
     def _check_output(self) -> None:
         width, height = self.size

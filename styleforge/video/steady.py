@@ -30,13 +30,19 @@ def check_steadiness(steadiness: float) -> None:
 def trust(motion: Motion, frame: Levels, before: Levels) -> Field:
     """How far a result can follow the original, (H, W) in [0, 1].
 
-    The motion's own, times exp(-50 |frame - warp(before)|^2), so that light that changes, and
-    edges that the motion missed, are painted anew and leave no ghosts.
+    The motion's own, times :func:`likeness`, so that light that changes, and edges that the motion
+    missed, are painted anew and leave no ghosts.
     """
-    colors = (frame.astype(np.float32) - warped(before, motion.flow)) / 255
-    alike = np.exp(-_UNLIKE * np.square(colors).sum(2))
-    soft: Field = cv2.GaussianBlur(cv2.erode(motion.known * alike, np.ones((3, 3))), (0, 0), _SOFT)
+    known = motion.known * likeness(motion, frame, before)
+    soft: Field = cv2.GaussianBlur(cv2.erode(known, np.ones((3, 3))), (0, 0), _SOFT)
     return soft
+
+
+def likeness(motion: Motion, frame: Levels, before: Levels) -> Field:
+    """exp(-50 |frame - warp(before)|^2), (H, W): whether what was moved looks as it should."""
+    colors = (frame.astype(np.float32) - warped(before, motion.flow)) / 255
+    alike: Field = np.exp(-_UNLIKE * np.square(colors).sum(2))
+    return alike
 
 
 def steadied(
