@@ -16,6 +16,7 @@ from styleforge.cli.calibrate import calibrate
 from styleforge.cli.doctor import doctor
 from styleforge.cli.dream import dream
 from styleforge.cli.export import export
+from styleforge.cli.flicker import flicker
 from styleforge.cli.help import Command, Commands
 from styleforge.cli.info import info
 from styleforge.cli.inspect import inspect
@@ -66,7 +67,7 @@ app = typer.Typer(
 _COMMANDS: dict[str, list[Callable[..., None]]] = {
     PAINT: [transfer, stylize, styles, video, batch, sheet, texture, rerun],
     TRAIN: [train, export, calibrate],
-    LOOK: [info, score, inspect, dream, doctor],
+    LOOK: [info, score, flicker, inspect, dream, doctor],
 }
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:

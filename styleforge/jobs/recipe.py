@@ -143,8 +143,7 @@ class VideoRecipe(_Written):
     """Everything that determines a film; ``painted`` is what its frames have in common.
 
     ``size`` is the frames' (width, height); ``start`` and ``stop`` are seconds of the original,
-    ``steady`` is how much of a frame is the one before it, ``keyframes`` are pictures by the
-    number of their frame.
+    ``steady`` is how much of a frame is the one before it.
     """
 
     film: Input
@@ -158,9 +157,12 @@ class VideoRecipe(_Written):
     sound: bool
     device: str
     versions: dict[str, str]
-    keyframes: dict[int, Input] = field(default_factory=dict)
     kind: Literal["video"] = "video"
     format: int = FORMAT
+
+    @property
+    def painted_by_network(self) -> bool:
+        return isinstance(self.painted, StylizeRecipe)
 
 
 AnyRecipe = TransferRecipe | StylizeRecipe | SynthesisRecipe | VideoRecipe

@@ -66,8 +66,8 @@ class VideoRequest:
     precision: str = "auto"
     memory: int | None = None
     force: bool = False
-    film_sha256: str = ""
-    """Of the film that a recipe names; empty: any."""
+    wanted: Size | None = None
+    """(width, height) of the frames, as a recipe says, whatever the preset or the look does."""
 
     @property
     def longest(self) -> int:
@@ -116,7 +116,7 @@ class VideoJob:
         request.span.check(film.seconds)
         encoding = _encoding(request)
         encoding.check(request.path, film, sound=request.sound)
-        size = encoding.size(fit_size(film.size, request.longest))
+        size = encoding.size(request.wanted or fit_size(film.size, request.longest))
         device = pick_device(request.device)
         job = cls(request, film, size, encoding, _painter(request, device), device)
         job.painter.size(size)  # which raises where frames are too small, or strips
@@ -274,9 +274,7 @@ def _encoding(request: VideoRequest) -> Encoding:
     """Raises :class:`UsageError` for a name that no film can have."""
     suffix = request.path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UsageError(
-            f"{request.path}: a film's name must end in one of {', '.join(SUFFIXES)}"
-        )
+        raise UsageError(f"{request.path}: a film's name must end in one of {', '.join(SUFFIXES)}")
     return Encoding(suffix, request.codec, request.crf)
 
 

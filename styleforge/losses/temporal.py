@@ -1,6 +1,6 @@
 """The temporal loss of films (Ruder et al. 2016): a frame stays what the one before it was, moved.
 
-    L_t = weight mean(m (x - y)^2)      y: the last result, moved; m: where it can be followed
+L_t = weight mean(m (x - y)^2)      y: the last result, moved; m: where it can be followed
 """
 
 from __future__ import annotations

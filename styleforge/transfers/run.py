@@ -171,9 +171,7 @@ class StyleTransfer:
         return image
 
 
-def _of_moved(
-    objective: Callable[[Tensor], Loss], offset: tuple[int, int], image: Tensor
-) -> Loss:
+def _of_moved(objective: Callable[[Tensor], Loss], offset: tuple[int, int], image: Tensor) -> Loss:
     return objective(moved(image, offset))
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image
 
 from styleforge.core.files import replaced
 from styleforge.images.exif import exif_for_result

@@ -48,7 +48,7 @@ def likeness(motion: Motion, frame: Levels, before: Levels) -> Field:
 def steadied(
     painted: Levels, before: Levels, flow: Field, trusted: Field, *, steadiness: float = STEADINESS
 ) -> Levels:
-    """y = (1 - c m) x + c m warp(y before), of frames (H, W, 3): x painted, y steadied.
+    """Y = (1 - c m) x + c m warp(y before), of frames (H, W, 3): x painted, y steadied.
 
     m (H, W) is how far y before can be followed (Lai et al. 2018, Ruder et al. 2016).
     """

@@ -111,10 +111,12 @@ class Encoding:
                     copied_streams(trial, original)
                 trial.start_encoding()
         except (av.FFmpegError, ValueError) as error:
-            held = f"{self.encoder} with sound ({', '.join(film.sounds)})" if film.sounds else ""
+            voiced = sound and film.sounds and not self.is_silent
+            held = f" with sound ({', '.join(film.sounds)})" if voiced else ""
+            advice = ", or leave the sound out with `no_sound`" if voiced else ""
             raise UsageError(
-                f"{path}: a {self.suffix} file cannot hold {held or self.encoder}; "
-                "name a .mkv file or another `codec`, or leave the sound out with `no_sound`"
+                f"{path}: a {self.suffix} file cannot hold {self.encoder}{held}; "
+                f"name a .mkv file or another `codec`{advice}"
             ) from error
 
     def _check_options(self) -> None:
