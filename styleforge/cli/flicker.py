@@ -62,7 +62,8 @@ def flicker(
     job = FlickerJob.prepare(original, painted, start=moment(start, "from"), size=size)
     found = None
     with bar(job.frame_count, quiet=quiet, unit="frame") as shown:
-        for found in job:
+        for step in job:
+            found = step
             shown.update()
     if found is None or not found.pairs:
         raise UsageError(f"{painted} has no two frames of one shot to compare")

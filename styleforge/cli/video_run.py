@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from functools import partial
 from typing import Any
 
 from styleforge.cli.parsing import duration
@@ -25,7 +26,7 @@ def run(job: VideoJob, manner: Manner) -> None:
     manner.place(job.output, describe(job.device))
     keep_freed_memory()
     with StopRequest() as stop:
-        stop.heard = lambda: manner.quiet or say("finishing this frame; again to stop now")
+        stop.heard = partial(_tell_stop, manner)
         video = VideoRun(job, lambda: stop.made)
         try:
             reused = _follow(video, manner)
@@ -68,6 +69,12 @@ def print_plan(job: VideoJob, manner: Manner) -> None:
         f"device   {describe(job.device)}",
         f"takes    {job.frame_count} frames, about {duration(seconds)}",
     )
+
+
+def _tell_stop(manner: Manner) -> None:
+    """The first Ctrl-C was heard."""
+    if not manner.quiet:
+        say("finishing this frame; again to stop now")
 
 
 def _follow(video: VideoRun, manner: Manner) -> int:

@@ -36,8 +36,8 @@ class StyleTransfer:
 
     To a photo (1, 3, H, W), sRGB in [0, 1]; ``init`` replaces what the preset starts from.
     ``masks`` (1, 1, H, W) in [0, 1], of the photo's shape, say where each style goes. ``held`` is
-    what a frame of a film is held to. Raises :class:`UsageError` for a photo that is a strip, or too small, and for masks that do
-    not fit.
+    what a frame of a film is held to. Raises :class:`UsageError` for a photo that is a strip, or
+    too small, and for masks that do not fit.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import cv2
 import numpy as np
@@ -56,14 +56,15 @@ def consistent(back: Field, forth: Field) -> Field:
     there = warped(forth, back, interpolation=cv2.INTER_LINEAR)
     apart = np.square(back + there).sum(2)
     long = np.square(back).sum(2) + np.square(there).sum(2)
-    return ((apart <= _INCONSISTENT * long + _SLACK) & _inside(back)).astype(np.float32)
+    known = (apart <= _INCONSISTENT * long + _SLACK) & _inside(back)
+    return cast(Field, known.astype(np.float32))
 
 
 def boundaries(flow: Field) -> Field:
     """(H, W): 1 at the edges of what moves, else 0."""
     steepness = sum(np.square(part).sum(2) for part in np.gradient(flow, axis=(0, 1)))
     limit = _BOUNDARY * np.square(flow).sum(2) + _GRADIENT
-    return (steepness > limit).astype(np.float32)
+    return cast(Field, (steepness > limit).astype(np.float32))
 
 
 def warped(image: Any, flow: Field, *, interpolation: int = cv2.INTER_LANCZOS4) -> Any:
@@ -80,7 +81,7 @@ def warped(image: Any, flow: Field, *, interpolation: int = cv2.INTER_LANCZOS4) 
 
 def _search() -> Any:
     """At full resolution: by default it stops at half of it."""
-    search = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     search.setFinestScale(0)
     return search
 

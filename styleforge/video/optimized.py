@@ -11,6 +11,7 @@ from torch import Tensor
 from styleforge.core.devices import out_of_memory_as_error
 from styleforge.images.colors import grey, match_colors
 from styleforge.images.geometry import Size, fit_size, resize, size_of
+from styleforge.images.load import MIN_SIDE
 from styleforge.losses.temporal import Held
 from styleforge.presets.transfer import Preset, Scales
 from styleforge.transfers.run import StyleTransfer
@@ -61,9 +62,9 @@ class OptimizedFrames:
         return _finished(StyleTransfer(self._following, frame, init=start, held=held))
 
     def _fresh(self, frame: Tensor) -> Tensor:
-        """Without what a coarse scale does not see: strokes take the place of the photo's detail."""
+        """Without what a coarse scale does not see: strokes take the place of its detail."""
         size = size_of(frame)
-        coarse = fit_size(size, self._following.preset.scales.start)
+        coarse = fit_size(size, _coarse(size))
         if self._studio.preset.colors == "style":
             frame = match_colors(frame, self._studio.colors(max(size))).clamp(0, 1)
         return resize(resize(frame, coarse), size)
@@ -75,13 +76,18 @@ def following(preset: Preset, size: Size) -> Preset:
     There places are matched by all layers together; what is known keeps its detail.
     """
     optimizer = preset.optimizer.model_copy(update={"steps": min(STEPS, preset.optimizer.steps)})
-    longest = round(max(size) / _COARSE)
+    longest = _coarse(size)
     neighbors = preset.neighbors.model_copy(
-        update={"rounds": 1, "hypercolumns": max(32, longest), "sketch": 0.0}
+        update={"rounds": 1, "hypercolumns": longest, "sketch": 0.0}
     )
-    scales = Scales(start=max(32, longest), factor=_COARSE, steps=COARSE_STEPS, detail=1.0)
+    scales = Scales(start=longest, factor=_COARSE, steps=COARSE_STEPS, detail=1.0)
     changed = {"scales": scales, "optimizer": optimizer, "neighbors": neighbors}
     return preset.model_copy(update=changed)
+
+
+def _coarse(size: Size) -> int:
+    """Longest side, in pixels, of the scale before the last."""
+    return max(MIN_SIDE, round(max(size) / _COARSE))
 
 
 def _finished(transfer: StyleTransfer) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from PIL import Image
@@ -292,7 +292,7 @@ def _display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
     found = frame.side_data.get("DISPLAYMATRIX")
     if found is None:
         return None
-    rows = np.frombuffer(bytes(found), np.int32)[:9].reshape(3, 3)
+    rows = np.frombuffer(bytes(cast(Any, found)), np.int32)[:9].reshape(3, 3)
     a, b, c, d = rows[0, 0], rows[0, 1], rows[1, 0], rows[1, 1]
     return int(a), int(b), int(c), int(d)
 

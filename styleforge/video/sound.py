@@ -22,8 +22,8 @@ class Voices:
         self, target: OutputContainer, original: InputContainer | None, begin: Fraction
     ) -> None:
         self._target = target
-        self._packets: Iterator[tuple[Fraction, av.Packet]] = iter(())
-        self._next: tuple[Fraction, av.Packet] | None = None
+        self._packets: Iterator[tuple[Fraction, av.Packet[Any]]] = iter(())
+        self._next: tuple[Fraction, av.Packet[Any]] | None = None
         if original is not None:
             streams = copied_streams(target, original)
             self._packets = _packets_from(begin, original, streams)
@@ -51,7 +51,7 @@ def copied_streams(target: OutputContainer, original: InputContainer) -> Mapping
 
 def _packets_from(
     begin: Fraction, original: InputContainer, streams: Mapping[int, Any]
-) -> Iterator[tuple[Fraction, av.Packet]]:
+) -> Iterator[tuple[Fraction, av.Packet[Any]]]:
     """With the seconds at which they begin, of the new film's; damaged ends end it."""
     import av
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -34,8 +34,7 @@ def trust(motion: Motion, frame: Levels, before: Levels) -> Field:
     missed, are painted anew and leave no ghosts.
     """
     known = motion.known * likeness(motion, frame, before)
-    soft: Field = cv2.GaussianBlur(cv2.erode(known, np.ones((3, 3))), (0, 0), _SOFT)
-    return soft
+    return cast(Field, cv2.GaussianBlur(cv2.erode(known, np.ones((3, 3))), (0, 0), _SOFT))
 
 
 def likeness(motion: Motion, frame: Levels, before: Levels) -> Field:

@@ -8,7 +8,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 from filelock import FileLock, Timeout
@@ -82,8 +82,7 @@ class WorkFolder:
         read = cv2.imread(str(self._frame(number)), cv2.IMREAD_COLOR)
         if read is None:
             raise WorkError(f"{self._frame(number)} cannot be read; delete it, and run once more")
-        frame: Levels = cv2.cvtColor(read, cv2.COLOR_BGR2RGB)
-        return frame
+        return cast(Levels, cv2.cvtColor(read, cv2.COLOR_BGR2RGB))
 
     def save(self, number: int, frame: Levels) -> None:
         """A frame (H, W, 3)."""

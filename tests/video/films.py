@@ -48,9 +48,7 @@ def save(
     """
     height, width = frames[0].shape[:2]
     with av.open(str(path), "w") as file:
-        stream: Any = file.add_stream(
-            codec, rate=25, options={"crf": "10"} if options is None else options
-        )
+        stream: Any = file.add_stream(codec, rate=25, options=options or {"crf": "10"})
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         stream.codec_context.time_base = TIME_BASE
         for name, value in (tags or {}).items():

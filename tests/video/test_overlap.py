@@ -54,6 +54,10 @@ def test_what_goes_wrong_behind_is_raised() -> None:
         if item == 1:
             raise ValueError("there")
 
-    with pytest.raises(ValueError, match="there"), Behind[int](fail, room=1) as behind:
-        for k in range(20):
-            behind.put(k)
+    def put_all() -> None:
+        with Behind[int](fail, room=1) as behind:
+            for k in range(20):
+                behind.put(k)
+
+    with pytest.raises(ValueError, match="there"):
+        put_all()

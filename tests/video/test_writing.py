@@ -64,7 +64,7 @@ def test_colors_look_as_before(tmp_path: Path) -> None:
         assert np.abs(before - after).max() <= 2
 
 
-def test_odd_sides_become_even(tmp_path: Path) -> None:
+def test_odd_sides_become_even() -> None:
     assert Encoding(".mp4").size((49, 40)) == (48, 40)
     assert Encoding(".mp4").size((51, 1)) == (52, 2)
     assert Encoding(".gif").size((49, 41)) == (49, 41)
