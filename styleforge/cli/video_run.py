@@ -109,7 +109,7 @@ def _report(video: VideoRun, seconds: float, reused: int) -> dict[str, Any]:
         "height": height,
         "frames": video.count,
         "reused": reused,
-        "shots": video.shots,
+        "shots": None if reused else video.shots,
         "device": describe(video.job.device),
         "finished": video.is_whole,
         "seconds": round(seconds, 2),
@@ -118,6 +118,6 @@ def _report(video: VideoRun, seconds: float, reused: int) -> dict[str, Any]:
 
 def _details(video: VideoRun, reused: int) -> str:
     shots = "1 shot" if video.shots == 1 else f"{video.shots} shots"
-    before = f", {reused} of them from before" if reused else ""
+    found = f", {reused} of them from before" if reused else f" in {shots}"
     more = "" if video.is_whole else "; the same command again goes on"
-    return f"{video.count} frames in {shots}{before}{more}"
+    return f"{video.count} frames{found}{more}"

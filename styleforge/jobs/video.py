@@ -14,7 +14,7 @@ import torch
 from styleforge.core.devices import pick_device, pick_precision
 from styleforge.core.errors import StoppedError, UsageError
 from styleforge.core.files import check_place, file_sha256, replaced
-from styleforge.images.geometry import Size, fit_size
+from styleforge.images.geometry import Size
 from styleforge.images.load import stem_of
 from styleforge.jobs.film_painters import FilmPainter, Moved, OptimizedFilm, SteadyNetwork
 from styleforge.jobs.look import Look
@@ -88,7 +88,7 @@ class VideoRequest:
 class Painted(NamedTuple):
     """A frame that is done: its number and about how many there are.
 
-    ``begins`` a shot; ``kept`` from a run before this one.
+    ``begins`` a shot, where that was looked for; ``kept`` from a run before this one.
     """
 
     number: int
@@ -116,7 +116,7 @@ class VideoJob:
         request.span.check(film.seconds)
         encoding = _encoding(request)
         encoding.check(request.path, film, sound=request.sound)
-        size = encoding.size(request.wanted or fit_size(film.size, request.longest))
+        size = encoding.size(request.wanted or film.size, 0 if request.wanted else request.longest)
         device = pick_device(request.device)
         job = cls(request, film, size, encoding, _painter(request, device), device)
         job.painter.size(size)  # which raises where frames are too small, or strips
@@ -246,10 +246,10 @@ class VideoRun:
         for number, (frame, moved) in enumerate(ahead(self._moving(done))):
             if self._is_stopped():
                 return
-            begins = moved is None or is_cut(moved)
+            begins = not number or (moved is not None and is_cut(moved))
             if number < done:
                 result = job.work.load(number)
-            elif before is None or moved is None or is_cut(moved):
+            elif begins or before is None or moved is None:
                 result = self._painter.first(frame.levels)
             else:
                 result = self._painter.following(Moved(frame.levels, moved, *before))

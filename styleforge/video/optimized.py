@@ -17,13 +17,13 @@ from styleforge.presets.transfer import Preset, Scales
 from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.studio import Studio
 
-STEPS = 4
+STEPS = 3
 """Of a frame after the first."""
 
-HELD = 2000.0
+HELD = 300.0
 """Weight of the temporal loss."""
 
-COARSE_STEPS, _COARSE = 12, 4
+COARSE_STEPS, _COARSE = 6, 2
 """Steps at such a part of the size before."""
 
 
@@ -71,7 +71,7 @@ class OptimizedFrames:
 
 
 def following(preset: Preset, size: Size) -> Preset:
-    """Few steps at the final size, after some at a quarter of it, where what is new is painted.
+    """Few steps at the final size, after some at half of it, where what is new is painted.
 
     There places are matched by all layers together; what is known keeps its detail.
     """

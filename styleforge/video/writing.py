@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from styleforge.core.errors import UsageError, WorkError
-from styleforge.images.geometry import Size
+from styleforge.images.geometry import Size, fit_size
 from styleforge.video.animations import write_comment
 from styleforge.video.color import FULL, Color
 from styleforge.video.reading import Film, Frame, Levels, opened
@@ -89,11 +89,15 @@ class Encoding:
         """Whether it can hold no sound."""
         return self.suffix in _WHOLE_FILES
 
-    def size(self, size: Size) -> Size:
-        """The nearest (width, height) that can be encoded: halved colors need even sides."""
+    def size(self, size: Size, longest: int = 0) -> Size:
+        """The nearest (width, height) that can be encoded: halved colors need even sides.
+
+        Scaled to the longest side; 0 keeps it.
+        """
         if self.is_silent:
-            return size
-        width, height = (max(2, round(side / 2) * 2) for side in size)
+            return fit_size(size, longest)
+        factor = longest / max(size) if longest else 1.0
+        width, height = (max(2, round(side * factor / 2) * 2) for side in size)
         return width, height
 
     def check(self, path: Path, film: Film, *, sound: bool = True) -> None:
@@ -101,17 +105,14 @@ class Encoding:
         import av
 
         self._check_options()
+        voiced = sound and film.sounds and not self.is_silent
         try:
-            with (
-                opened(film.path) as original,
-                av.open(io.BytesIO(), "w", format=self.container) as trial,
-            ):
+            with opened(film.path) as original, _trial(self.container) as trial:
                 _new_stream(trial, self, _Look.of(film, (64, 64)))
-                if sound and film.sounds and not self.is_silent:
+                if voiced:
                     copied_streams(trial, original)
                 trial.start_encoding()
         except (av.FFmpegError, ValueError) as error:
-            voiced = sound and film.sounds and not self.is_silent
             held = f" with sound ({', '.join(film.sounds)})" if voiced else ""
             advice = ", or leave the sound out with `no_sound`" if voiced else ""
             raise UsageError(
@@ -259,6 +260,19 @@ class FilmWriter:
         encoded.colorspace, encoded.color_range = color.matrix, color.range
         encoded.color_primaries, encoded.color_trc = color.primaries, color.transfer
         return encoded
+
+
+@contextmanager
+def _trial(container: str) -> Iterator[OutputContainer]:
+    """One in memory, whose end is of no interest: some do not end without a frame."""
+    import av
+
+    trial = av.open(io.BytesIO(), "w", format=container)
+    try:
+        yield trial
+    finally:
+        with suppress(av.FFmpegError):
+            trial.close()
 
 
 def _tags(original: Mapping[str, str], comment: str) -> dict[str, str]:

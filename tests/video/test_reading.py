@@ -104,14 +104,14 @@ def test_a_film_of_one_frame(tmp_path: Path) -> None:
 def test_frames_of_another_size_are_brought_to_the_first(tmp_path: Path) -> None:
     parts = []
     for number, size in enumerate([(48, 40), (64, 48)]):
-        times = [STEP * (3 * number + k) for k in range(3)]
+        times = [STEP * (10 * number + k) for k in range(3)]
         part = save(tmp_path / f"{number}.ts", pan(3, size=size), times=times)
         parts.append(part.read_bytes())
     both = tmp_path / "both.ts"
     both.write_bytes(b"".join(parts))
     shapes = [frame.levels.shape for frame in read_frames(open_film(both))]
     assert set(shapes) == {(40, 48, 3)}
-    assert len(shapes) >= 6
+    assert len(shapes) == 6
 
 
 def test_a_film_that_is_cut_short_ends_earlier(tmp_path: Path) -> None:
