@@ -18,7 +18,6 @@ from styleforge.core.errors import UsageError
 from styleforge.images.colors import colors, grey, keep_colors, match_colors
 from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.images.load import MIN_SIDE, Picture
-from styleforge.images.motion import carried
 from styleforge.images.save import Depth
 from styleforge.jobs.look import Look
 from styleforge.jobs.recipe import Before, Input, StylizeRecipe, TransferRecipe, versions
@@ -39,6 +38,7 @@ from styleforge.transfers.estimate import (
 from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.schedule import plan
 from styleforge.transfers.studio import Studio
+from styleforge.video.carrying import carried
 
 _PROBE_SIDE = 512
 """Side of the square that is painted to learn this machine's speed."""
