@@ -38,7 +38,6 @@ from styleforge.transfers.estimate import (
 from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.schedule import plan
 from styleforge.transfers.studio import Studio
-from styleforge.video.carrying import carried
 
 _PROBE_SIDE = 512
 """Side of the square that is painted to learn this machine's speed."""
@@ -217,6 +216,8 @@ class TransferPainter:
         with out_of_memory_as_error(size):
             start = None if init is None else init.pixels
             if init is not None and init_photo is not None:
+                from styleforge.video.carrying import carried  # OpenCV takes a while to load
+
                 images = (init.pixels, init_photo.pixels, photo.pixels)
                 start = carried(*(resize(image, size) for image in images))
             places = [mask_of(mask) for mask in self.masks]
