@@ -27,8 +27,8 @@ import numpy as np
 from PIL import Image
 
 from tests.conftest import SAMPLES
+from tests.films.made import frames_of, save
 from tests.pictures import Array
-from tests.video.films import frames_of, save
 
 WINDOW = (480, 272)
 """Of the clips that are made."""

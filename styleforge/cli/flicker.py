@@ -16,7 +16,7 @@ from styleforge.cli.report import elapsed
 from styleforge.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from styleforge.video.flicker import Flicker
+    from styleforge.films.flicker import Flicker
 
 
 @examples(

@@ -122,12 +122,12 @@ def video(
             "say in which style: styleforge video FILM PAINTING, or --style NAME of a network"
         )
     manner.begin(f"{film} after {' and '.join(named)}")
+    from styleforge.films.reading import Span
     from styleforge.jobs.look import Look
     from styleforge.jobs.spelling import painting, with_weight
     from styleforge.jobs.video import VideoJob, VideoRequest
     from styleforge.presets.grid import settings_of
     from styleforge.presets.transfer import load_preset, settings_by_key
-    from styleforge.video.reading import Span
 
     manner.loaded()
 

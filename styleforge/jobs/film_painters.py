@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from styleforge.films.flow import Motion, warped
+from styleforge.films.optimized import Followed, OptimizedFrames
+from styleforge.films.reading import Levels
+from styleforge.films.steady import likeness, steadied, trust
 from styleforge.images.load import Picture
 from styleforge.images.save import to_levels
 from styleforge.jobs.painters import NetworkPainter
-from styleforge.video.flow import Motion, warped
-from styleforge.video.optimized import Followed, OptimizedFrames
-from styleforge.video.reading import Levels
-from styleforge.video.steady import likeness, steadied, trust
 
 
 class Moved(NamedTuple):

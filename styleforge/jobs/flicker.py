@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from styleforge.core.errors import UsageError
+from styleforge.films.flicker import Flicker, flickers
+from styleforge.films.overlap import ahead
+from styleforge.films.reading import WHOLE, Film, Levels, Span, open_film, read_frames
 from styleforge.images.geometry import Size, fit_size
 from styleforge.jobs.recipe import VideoRecipe, load_recipe
-from styleforge.video.flicker import Flicker, flickers
-from styleforge.video.overlap import ahead
-from styleforge.video.reading import WHOLE, Film, Levels, Span, open_film, read_frames
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ class TransferPainter:
         with out_of_memory_as_error(size):
             start = None if init is None else init.pixels
             if init is not None and init_photo is not None:
-                from styleforge.video.carrying import carried  # OpenCV takes a while to load
+                from styleforge.films.carrying import carried  # OpenCV takes a while to load
 
                 images = (init.pixels, init_photo.pixels, photo.pixels)
                 start = carried(*(resize(image, size) for image in images))

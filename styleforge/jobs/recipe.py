@@ -15,9 +15,9 @@ from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationErro
 from styleforge.core.devices import Precision
 from styleforge.core.errors import UsageError
 from styleforge.core.json_text import parse_json
+from styleforge.films.reading import is_film, read_comment
 from styleforge.images.load import Picture
 from styleforge.images.opening import read_recipe
-from styleforge.video.reading import is_film, read_comment
 
 FORMAT = 1
 """Raised when a recipe's meaning changes, so that an old tool does not misread a new file."""

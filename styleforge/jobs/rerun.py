@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from styleforge.core.errors import UsageError
 from styleforge.core.files import check_regular, file_sha256
 from styleforge.core.settings import validate
+from styleforge.films.reading import Span
 from styleforge.images.elsewhere import is_elsewhere
 from styleforge.images.geometry import Print
 from styleforge.images.load import Picture
@@ -35,7 +36,6 @@ from styleforge.jobs.texture import TextureRequest
 from styleforge.jobs.transfer import TransferJob, TransferRequest
 from styleforge.jobs.video import VideoJob, VideoRequest
 from styleforge.presets.transfer import INITIAL_IMAGES, Preset
-from styleforge.video.reading import Span
 
 AnyRequest = TypeVar("AnyRequest")
 

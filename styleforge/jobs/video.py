@@ -14,6 +14,14 @@ import torch
 from styleforge.core.devices import pick_device, pick_precision
 from styleforge.core.errors import StoppedError, UsageError
 from styleforge.core.files import check_place, file_sha256, replaced
+from styleforge.films.cuts import is_cut
+from styleforge.films.flow import Motion, motion
+from styleforge.films.optimized import OptimizedFrames
+from styleforge.films.overlap import Behind, ahead
+from styleforge.films.reading import WHOLE, Film, Frame, Levels, Span, open_film, read_frames
+from styleforge.films.steady import STEADINESS, check_steadiness
+from styleforge.films.work_folder import WorkFolder
+from styleforge.films.writing import SUFFIXES, Encoding, FilmWriter
 from styleforge.images.geometry import Size
 from styleforge.images.load import stem_of
 from styleforge.jobs.film_painters import FilmPainter, Moved, OptimizedFilm, SteadyNetwork
@@ -25,14 +33,6 @@ from styleforge.jobs.recipe import Input, VideoRecipe, essence, load_recipe, ver
 from styleforge.jobs.styles import OptimizedStyle, Painting, trained_style
 from styleforge.presets.transfer import DEFAULT_PRESET, Preset
 from styleforge.transfers.estimate import available_memory
-from styleforge.video.cuts import is_cut
-from styleforge.video.flow import Motion, motion
-from styleforge.video.optimized import OptimizedFrames
-from styleforge.video.overlap import Behind, ahead
-from styleforge.video.reading import WHOLE, Film, Frame, Levels, Span, open_film, read_frames
-from styleforge.video.steady import STEADINESS, check_steadiness
-from styleforge.video.work_folder import WorkFolder
-from styleforge.video.writing import SUFFIXES, Encoding, FilmWriter
 
 _ANIMATIONS = (".gif", ".webp")
 
@@ -268,6 +268,24 @@ class VideoRun:
             needed = before is not None and number >= done
             yield frame, motion(frame.levels, before) if needed and before is not None else None
             before = frame.levels
+
+
+class VideoOutcome(NamedTuple):
+    """A film that is there: so many frames, some of them from before; all, if ``skipped``."""
+
+    output: Path
+    frames: int
+    kept: int
+    skipped: bool
+
+
+def carry_out(job: VideoJob) -> VideoOutcome:
+    """To its end, unless it is there already. Raises :class:`StyleforgeError`."""
+    if job.is_finished:
+        return VideoOutcome(job.output, job.frame_count, job.frame_count, skipped=True)
+    run = VideoRun(job)
+    kept = sum(painted.kept for painted in run)
+    return VideoOutcome(job.output, run.count, kept, skipped=False)
 
 
 def _encoding(request: VideoRequest) -> Encoding:

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from styleforge.films.reading import Levels, open_film, read_frames
 from styleforge.jobs import film_painters
 from styleforge.jobs.film_painters import Moved, SteadyNetwork
 from styleforge.jobs.recipe import VideoRecipe, load_recipe
-from styleforge.video.reading import Levels, open_film, read_frames
 from tests.cli.conftest import Command
 from tests.cli.test_models import write_model
 from tests.conftest import mostly_slow
-from tests.video.films import frames_of, pan, save, sound_of, times_of
+from tests.films.made import frames_of, pan, save, sound_of, times_of
 
 TIMES = [0, 512, 1024, 1600, 2048, 2560]
 """Of six frames, one of them late."""

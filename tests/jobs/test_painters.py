@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from styleforge.core.errors import OutOfMemoryError, UsageError
+from styleforge.films.carrying import carried
 from styleforge.images.colors import keep_colors
 from styleforge.images.geometry import resize
 from styleforge.images.load import Picture, load_image
@@ -23,7 +24,6 @@ from styleforge.presets.transfer import Optimizer, Preset, Scales
 from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.studio import Studio
 from styleforge.vgg.weights import Weights
-from styleforge.video.carrying import carried
 from tests.batches.conftest import CPU, PRESET
 from tests.cli.test_models import TINY_TEXTURE, write_model
 from tests.pictures import noise

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from styleforge.video.cuts import is_cut
-from styleforge.video.flow import boundaries, consistent, motion, warped
-from tests.video.films import pan
+from styleforge.films.cuts import is_cut
+from styleforge.films.flow import boundaries, consistent, motion, warped
+from tests.films.made import pan
 
 BIG = (96, 80)
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from styleforge.films.flow import motion, warped
 from styleforge.images.save import to_levels
-from styleforge.video.flow import motion, warped
 
 
 def carried(result: Tensor, before: Tensor, frame: Tensor) -> Tensor:

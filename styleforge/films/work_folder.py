@@ -15,8 +15,8 @@ from filelock import FileLock, Timeout
 
 from styleforge.core.errors import UsageError, WorkError
 from styleforge.core.files import remove_remains, write_atomically
+from styleforge.films.reading import Levels
 from styleforge.images.opening import is_whole
-from styleforge.video.reading import Levels
 
 _SUFFIX = ".frames"
 _FAST = [cv2.IMWRITE_PNG_COMPRESSION, 1]

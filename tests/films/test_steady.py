@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from styleforge.core.errors import UsageError
-from styleforge.video.flow import motion
-from styleforge.video.steady import check_steadiness, likeness, rounded, steadied, trust
-from tests.video.films import pan
+from styleforge.films.flow import motion
+from styleforge.films.steady import check_steadiness, likeness, rounded, steadied, trust
+from tests.films.made import pan
 
 BIG = (96, 80)
 STILL = np.zeros((4, 4, 2), np.float32)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from styleforge.core.errors import UsageError
-from styleforge.video.reading import Span, open_film, read_frames
-from tests.video.films import SIZE, STEP, TIME_BASE, Array, pan, save
+from styleforge.films.reading import Span, open_film, read_frames
+from tests.films.made import SIZE, STEP, TIME_BASE, Array, pan, save
 
 
 def test_frames_come_with_their_times(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from styleforge.video.carrying import carried
-from tests.video.films import pan
+from styleforge.films.carrying import carried
+from tests.films.made import pan
 
 INSIDE = (..., slice(12, -12), slice(12, -12))
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from styleforge.video.cuts import is_cut
-from styleforge.video.flow import Field, motion, warped
-from styleforge.video.reading import Levels
+from styleforge.films.cuts import is_cut
+from styleforge.films.flow import Field, motion, warped
+from styleforge.films.reading import Levels
 
 
 @dataclass

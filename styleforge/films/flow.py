@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 import cv2
 import numpy as np
 
-from styleforge.video.reading import Levels
+from styleforge.films.reading import Levels
 
 Field = np.ndarray[Any, np.dtype[np.float32]]
 """(H, W, 2): x, then y, in pixels; or (H, W) of anything."""

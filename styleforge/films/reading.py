@@ -16,9 +16,9 @@ from PIL import Image
 
 from styleforge.core.errors import UsageError
 from styleforge.core.files import check_regular
+from styleforge.films.animations import comment_of, is_animated, is_webp, webp_frames
+from styleforge.films.color import BT709, FULL, LIMITED, Color, color_of
 from styleforge.images.geometry import Size
-from styleforge.video.animations import comment_of, is_animated, is_webp, webp_frames
-from styleforge.video.color import BT709, FULL, LIMITED, Color, color_of
 
 if TYPE_CHECKING:
     import av

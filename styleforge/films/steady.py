@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from styleforge.core.errors import UsageError
-from styleforge.video.flow import Field, Motion, warped
-from styleforge.video.reading import Levels
+from styleforge.films.flow import Field, Motion, warped
+from styleforge.films.reading import Levels
 
 STEADINESS = 0.8
 """c: how much of a frame is the one before it, moved, where that is known."""

@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from styleforge.core.errors import UsageError
-from styleforge.video.reading import WHOLE, Film, Span, open_film, read_comment, read_frames
-from styleforge.video.writing import Encoding, FilmWriter
-from tests.video.films import SIZE, frames_of, pan, save, sound_of, times_of
+from styleforge.films.reading import WHOLE, Film, Span, open_film, read_comment, read_frames
+from styleforge.films.writing import Encoding, FilmWriter
+from tests.films.made import SIZE, frames_of, pan, save, sound_of, times_of
 
 TIMES = [0, 512, 900, 2000, 2100, 4000, 5000, 9000]
 """Of a rate that varies; Matroska's are whole milliseconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from styleforge.video.flow import Motion
+from styleforge.films.flow import Motion
 
 LEAST_KNOWN = 0.35
 """Share of a frame whose motion is known, under which it is of another shot.

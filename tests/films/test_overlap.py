@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from styleforge.video.overlap import Behind, ahead
+from styleforge.films.overlap import Behind, ahead
 
 
 def test_items_come_in_order() -> None:

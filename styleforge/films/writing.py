@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 
 from styleforge.core.errors import UsageError, WorkError
+from styleforge.films.animations import write_comment
+from styleforge.films.color import FULL, Color
+from styleforge.films.reading import Film, Frame, Levels, opened
+from styleforge.films.sound import Voices, copied_streams
 from styleforge.images.geometry import Size, fit_size
-from styleforge.video.animations import write_comment
-from styleforge.video.color import FULL, Color
-from styleforge.video.reading import Film, Frame, Levels, opened
-from styleforge.video.sound import Voices, copied_streams
 
 if TYPE_CHECKING:
     import av
@@ -288,6 +288,7 @@ def _new_stream(container: OutputContainer, encoding: Encoding, look: _Look) -> 
     context = stream.codec_context
     context.width, context.height = look.size
     context.pix_fmt = _pixel_format(context.codec)
+    context.thread_type = "FRAME"  # slices, PyAV's usual, are larger, and differ from run to run
     context.time_base = look.time_base
     if context.pix_fmt.startswith("yuv"):
         color = look.color

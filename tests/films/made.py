@@ -51,6 +51,7 @@ def save(
         stream: Any = file.add_stream(codec, rate=25, options=options or {"crf": "10"})
         stream.width, stream.height, stream.pix_fmt = width, height, pixels
         stream.codec_context.time_base = TIME_BASE
+        stream.codec_context.thread_type = "FRAME"  # slices differ from run to run
         for name, value in (tags or {}).items():
             setattr(stream.codec_context, name, value)
         if aspect is not None:

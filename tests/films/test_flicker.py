@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from styleforge.video.flicker import Flicker, error, flickers
-from tests.video.films import pan
+from styleforge.films.flicker import Flicker, error, flickers
+from tests.films.made import pan
 
 BIG = (96, 80)
 
