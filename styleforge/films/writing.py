@@ -288,7 +288,7 @@ def _new_stream(container: OutputContainer, encoding: Encoding, look: _Look) -> 
     context = stream.codec_context
     context.width, context.height = look.size
     context.pix_fmt = _pixel_format(context.codec)
-    context.thread_type = "FRAME"  # slices, PyAV's usual, are larger, and differ from run to run
+    context.thread_count = 1  # painting takes longer, and x264's threads now and then add a byte
     context.time_base = look.time_base
     if context.pix_fmt.startswith("yuv"):
         color = look.color
