@@ -58,7 +58,7 @@ _WHOLE_FILES = (".gif", ".webp")
 """Loop for ever, have no sound, and may have odd sides."""
 
 _EXACT = {"fflags": "+bitexact"}
-"""The same film has the same bytes: no version of FFmpeg is written into it."""
+"""No version of FFmpeg is written into a film."""
 
 
 @dataclass(frozen=True)
@@ -288,7 +288,7 @@ def _new_stream(container: OutputContainer, encoding: Encoding, look: _Look) -> 
     context = stream.codec_context
     context.width, context.height = look.size
     context.pix_fmt = _pixel_format(context.codec)
-    context.thread_count = 1  # painting takes longer, and x264's threads now and then add a byte
+    context.thread_type = "FRAME"  # slices, PyAV's usual, make files larger
     context.time_base = look.time_base
     if context.pix_fmt.startswith("yuv"):
         color = look.color

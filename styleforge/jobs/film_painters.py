@@ -60,7 +60,10 @@ class SteadyNetwork:
 
 @dataclass(frozen=True)
 class OptimizedFilm:
-    """Frames by optimisation, each from the last result, moved."""
+    """Frames by optimisation, each from the last result, moved.
+
+    Where nothing moves they are mixed with it as a network's: a still stays still.
+    """
 
     frames: OptimizedFrames
 
@@ -74,7 +77,9 @@ class OptimizedFilm:
             start=torch.from_numpy(likeness(moved.motion, moved.frame, moved.before))[None, None],
             share=torch.from_numpy(trusted)[None, None],
         )
-        return to_levels(self.frames.following(pixels_of(moved.frame), followed))
+        painted = to_levels(self.frames.following(pixels_of(moved.frame), followed))
+        still = trusted * np.exp(-np.square(moved.motion.flow).sum(2))
+        return steadied(painted, moved.result, moved.motion.flow, still)
 
 
 def picture_of(frame: Levels) -> Picture:

@@ -23,10 +23,9 @@ class Studio:
         save(folder / "clip.mp4", pan(frames, size=(160, 120)), sound="aac")
         self.finish("undisturbed.mp4")
 
-    def finish(self, output: str) -> bytes:
+    def finish(self, output: str) -> None:
         """Run to the end."""
         subprocess.run([*COMMAND, "-o", output, "-q"], cwd=self.folder, check=True, timeout=300)
-        return (self.folder / output).read_bytes()
 
     def kill(self, delay: random.Random) -> int:
         """Start, kill at a random moment, and count the finished frames; all if it got through.
