@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from styleforge.api import train as train
     from styleforge.api import transfer as transfer
     from styleforge.api import transfer_steps as transfer_steps
+    from styleforge.api import video as video
     from styleforge.core.errors import ModelError as ModelError
     from styleforge.core.errors import OutOfMemoryError as OutOfMemoryError
     from styleforge.core.errors import StyleforgeError as StyleforgeError
@@ -36,7 +37,15 @@ if TYPE_CHECKING:
     from styleforge.transfers.studio import Studio as Studio
 
 _HOMES = {
-    "styleforge.api": ["batch", "stylize", "texture", "train", "transfer", "transfer_steps"],
+    "styleforge.api": [
+        "batch",
+        "stylize",
+        "texture",
+        "train",
+        "transfer",
+        "transfer_steps",
+        "video",
+    ],
     "styleforge.core.errors": [
         "ModelError",
         "OutOfMemoryError",

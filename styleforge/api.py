@@ -19,6 +19,8 @@ from styleforge.batches.job import BatchJob, BatchRequest
 from styleforge.batches.work import Outcome
 from styleforge.core.errors import UsageError
 from styleforge.core.files import STDOUT
+from styleforge.films.reading import Span
+from styleforge.films.steady import STEADINESS
 from styleforge.images.geometry import Size
 from styleforge.images.load import Picture, as_picture
 from styleforge.jobs import texture as texture_job
@@ -29,6 +31,7 @@ from styleforge.jobs.styles import Painting
 from styleforge.jobs.stylize import StylizeJob, StylizeRequest
 from styleforge.jobs.texture import TextureRequest
 from styleforge.jobs.transfer import TransferJob, TransferRequest, TransferRun
+from styleforge.jobs.video import VideoJob, VideoOutcome, VideoRequest, carry_out
 from styleforge.presets.training import DEFAULT_TRAINING_PRESET, load_training_preset
 from styleforge.presets.transfer import DEFAULT_PRESET, load_preset, settings_by_key
 from styleforge.training import job as training_job
@@ -221,6 +224,59 @@ def train(
         force=force,
     )
     return training_job.run(request, listener)
+
+
+def video(
+    film: str | Path,
+    paintings: Paintings = (),
+    style: str | Mapping[str, float] = "",
+    *,
+    output: str | Path,
+    model: str | Path | None = None,
+    start: float = 0.0,
+    stop: float | None = None,
+    preset: str = DEFAULT_PRESET,
+    settings: Mapping[str, Any] | None = None,
+    codec: str = "",
+    crf: int | None = None,
+    sound: bool = True,
+    steady: float = STEADINESS,
+    device: str = "auto",
+    memory: int | None = None,
+    force: bool = False,
+    **options: Any,
+) -> VideoOutcome:
+    """Repaint a film without flicker, with its sound, after paintings or by a trained network.
+
+    ``start`` and ``stop`` are seconds. ``options`` are named as on the command line (``size``,
+    ``strength``, ``colors``; for paintings ``steps``, too). What is there already, made in just
+    this way, is left; a run that was killed goes on. Raises :class:`StyleforgeError`.
+
+    >>> styleforge.video("clip.mp4", style="mosaic", output="painted.mp4", size=48).frames
+    3
+    """
+    look = {key: options[key] for key in ("size", "strength", "colors") if key in options}
+    request = VideoRequest(
+        film=Path(film),
+        paintings=[]
+        if isinstance(paintings, tuple | list) and not paintings
+        else _paintings(paintings),
+        styles={style: 1.0} if isinstance(style, str) and style else dict(style or {}),
+        model=None if model is None else str(model),
+        preset_name=preset,
+        preset=load_preset(preset, {**(settings or {}), **settings_by_key(options)}),
+        look=Look(**look),
+        output=str(output),
+        span=Span(start, stop),
+        codec=codec,
+        crf=crf,
+        sound=sound,
+        steadiness=steady,
+        device=device,
+        memory=memory,
+        force=force,
+    )
+    return carry_out(VideoJob.prepare(request))
 
 
 def batch(

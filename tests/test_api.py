@@ -18,6 +18,7 @@ from styleforge.images.load import as_picture, load_image
 from styleforge.jobs.recipe import load_recipe
 from styleforge.transfers import run
 from tests.conftest import CAFE, CHELSEA
+from tests.films.made import pan, save
 from tests.pictures import noise
 
 PRESET = """
@@ -41,6 +42,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("a.png", "b.png"):
         noise(48, 40, seed=ord(name[0])).save(Path("photos") / name)
     Path("p.yaml").write_text(PRESET)
+    save(tmp_path / "clip.mp4", pan(3))
     return tmp_path
 
 
@@ -173,3 +175,12 @@ def test_grey_and_sixteen_bits() -> None:
     torch.testing.assert_close(found[0, 1], torch.from_numpy(levels / 65535).float())
     assert found.shape == (1, 3, 4, 4)
     assert as_picture(levels).sha256 != as_picture(levels[::-1].copy()).sha256
+
+
+def test_a_film_is_painted_after_a_painting_and_only_once(folder: Path) -> None:
+    painted = [
+        styleforge.video("clip.mp4", "painting.jpg", output="out.mp4", preset="p.yaml", steps=1)
+        for _ in range(2)
+    ]
+    assert [(one.frames, one.skipped) for one in painted] == [(3, False), (3, True)]
+    assert (folder / "out.mp4").is_file()

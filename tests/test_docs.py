@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from styleforge.cli import app
 from tests.conftest import CAFE, CHELSEA, SAMPLES
+from tests.films.made import pan, save
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -30,6 +31,7 @@ SMALL = {
     "sheet": ["-s", "48", "-n", "1"],
     "score": ["-s", "64"],
     "reconstruct": ["-s", "48", "-n", "1"],
+    "video": ["-s", "48"],
     "inspect": ["-s", "64"],
     "dream": ["-s", "48", "-n", "1"],
     "train": ["-n", "1", "--crop", "32", "--batch", "1", "--style-size", "64"],
@@ -38,7 +40,7 @@ SMALL = {
 PRINTED = ["--dpi", "12", "-n", "1", "--set", "scales.steps=1"]
 """And these, whose size is that of their paper."""
 
-OPTIMIZED = {"batch": ["-n", "1"], "texture": ["-n", "1", "-s", "48x48"]}
+OPTIMIZED = {"batch": ["-n", "1"], "video": ["-n", "1"], "texture": ["-n", "1", "-s", "48x48"]}
 """What else makes these commands small where they optimise."""
 
 NOT_OURS = ["delaunay", "hoitsu", "hokusai", "kandinsky", "monet", "turner"]
@@ -96,6 +98,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         _mask(tmp_path / f"{before}sky.png", (width, height), (0, 0, width, height // 2))
         _mask(tmp_path / f"{before}ground.png", (width, height), (0, height // 2, width, height))
     (tmp_path / "sample_images").symlink_to(SAMPLES)
+    save(tmp_path / "clip.mp4", pan(5), sound="aac")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

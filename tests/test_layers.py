@@ -17,7 +17,7 @@ ROOMS = [
     ["vgg", "losses"],
     ["optimize"],
     ["transfers"],
-    ["synthesis", "networks"],
+    ["synthesis", "networks", "films"],
     ["jobs"],
     ["training", "batches"],
     ["api"],

@@ -16,6 +16,7 @@ from styleforge.cli.calibrate import calibrate
 from styleforge.cli.doctor import doctor
 from styleforge.cli.dream import dream
 from styleforge.cli.export import export
+from styleforge.cli.flicker import flicker
 from styleforge.cli.help import Command, Commands
 from styleforge.cli.info import info
 from styleforge.cli.inspect import inspect
@@ -34,6 +35,7 @@ from styleforge.cli.stylize import stylize
 from styleforge.cli.texture import texture
 from styleforge.cli.train import train
 from styleforge.cli.transfer import transfer
+from styleforge.cli.video import video
 from styleforge.core.errors import (
     INTERRUPTED,
     OutOfMemoryError,
@@ -64,9 +66,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _COMMANDS: dict[str, list[Callable[..., None]]] = {
-    PAINT: [transfer, stylize, styles, batch, sheet, texture, rerun, studio],
+    PAINT: [transfer, stylize, styles, video, batch, sheet, texture, rerun, studio],
     TRAIN: [train, export, calibrate],
-    LOOK: [info, score, inspect, dream, doctor],
+    LOOK: [info, score, flicker, inspect, dream, doctor],
 }
 for _panel, _commands in _COMMANDS.items():
     for _command in _commands:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         StylizeRecipe,
         SynthesisRecipe,
         TransferRecipe,
+        VideoRecipe,
     )
 
 Line = tuple[str, str]
@@ -30,7 +31,9 @@ Line = tuple[str, str]
 def info(
     picture: Annotated[
         Path,
-        typer.Argument(metavar="PICTURE", help="A picture made by styleforge.", readable=False),
+        typer.Argument(
+            metavar="PICTURE", help="A picture or film made by styleforge.", readable=False
+        ),
     ],
     verbose: Annotated[
         bool,
@@ -59,15 +62,40 @@ def info(
 
 def _lines(recipe: AnyRecipe) -> Iterator[Line]:
     """What people want to know of it."""
-    from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe
+    from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe, VideoRecipe
 
-    if isinstance(recipe, TransferRecipe):
+    if isinstance(recipe, VideoRecipe):
+        yield from _of_video(recipe)
+    elif isinstance(recipe, TransferRecipe):
         yield from _of_transfer(recipe)
     elif isinstance(recipe, StylizeRecipe):
         yield from _of_stylize(recipe)
     else:
         yield from _of_synthesis(recipe)
     yield "with", f"{in_words(recipe.versions)}, on {recipe.device}"
+
+
+def _of_video(recipe: VideoRecipe) -> Iterator[Line]:
+    yield "made by", "video"
+    yield "film", recipe.film.path
+    if recipe.start or recipe.stop is not None:
+        stop = "its end" if recipe.stop is None else f"{recipe.stop:g} s"
+        yield "part", f"from {recipe.start:g} s to {stop}"
+    yield from _lines_but("made by", "photo", "size", of=recipe.painted)
+    yield "size", "{} x {}".format(*recipe.size)
+    crf = "" if recipe.crf is None else f", crf {recipe.crf}"
+    sound = "" if recipe.sound else ", without sound"
+    yield "file", f"{recipe.codec}{crf}{sound}"
+    if recipe.painted_by_network:
+        yield "steady", f"{recipe.steady:g}"
+
+
+def _lines_but(*left_out: str, of: TransferRecipe | StylizeRecipe) -> Iterator[Line]:
+    """What is told of a picture's recipe, without some of it."""
+    from styleforge.jobs.recipe import TransferRecipe
+
+    lines = _of_transfer(of) if isinstance(of, TransferRecipe) else _of_stylize(of)
+    return (line for line in lines if line[0] not in left_out)
 
 
 def _of_transfer(recipe: TransferRecipe) -> Iterator[Line]:

@@ -22,6 +22,17 @@ def memory_size(text: str) -> int | None:
     return size
 
 
+def moment(text: str | None, option: str) -> float | None:
+    """``90``, ``1:30`` or ``0:01:30.5`` to seconds; None where nothing was said."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d*)?)", text.strip())
+    if match is None:
+        raise UsageError(f"--{option} is a time such as 90, 1:30 or 0:01:30.5 (not {text!r})")
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
 def bit_depth(bits: int) -> Literal[8, 16]:
     """Bits per channel of an output."""
     if bits == 8:

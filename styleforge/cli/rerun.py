@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 def rerun(
     picture: Annotated[
         Path,
-        typer.Argument(metavar="PICTURE", help="A picture made by styleforge.", readable=False),
+        typer.Argument(
+            metavar="PICTURE", help="A picture or film made by styleforge.", readable=False
+        ),
     ],
     output: Annotated[
         str | None,
@@ -93,9 +95,9 @@ def rerun(
         raise UsageError("say where the new picture goes with `output`")
     else:
         manner.begin(f"{picture} once more")
-    from styleforge.cli import stylize_run, synthesis_run, transfer_run
+    from styleforge.cli import stylize_run, synthesis_run, transfer_run, video_run
     from styleforge.jobs import rerun as jobs
-    from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe, load_recipe
+    from styleforge.jobs.recipe import StylizeRecipe, TransferRecipe, VideoRecipe, load_recipe
 
     recipe = load_recipe(picture)
     if output is None:
@@ -119,6 +121,8 @@ def rerun(
     )
     if isinstance(recipe, TransferRecipe):
         transfer_run.run(jobs.transfer_again(recipe, again), manner)
+    elif isinstance(recipe, VideoRecipe):
+        video_run.run(jobs.video_again(recipe, again), manner)
     elif isinstance(recipe, StylizeRecipe):
         stylize_run.run(jobs.stylize_again(recipe, again), manner)
     else:

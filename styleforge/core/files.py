@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -9,7 +10,7 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
@@ -81,23 +82,30 @@ def write_atomically(path: Path, content: bytes) -> None:
     there before.
     """
     try:
-        _write_through_another(path, content)
+        with replaced(path) as temporary:
+            temporary.write_bytes(content)
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _write_through_another(path: Path, content: bytes) -> None:
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` to be written, which then takes its place.
+
+    Where that fails nothing is left of it, and of the old file everything.
+    """
     prefix = f".{path.name[:_NAME_KEPT]}.{os.getpid()}.{MACHINE}-"
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=prefix)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=prefix)
+    os.close(descriptor)
+    temporary = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
+        yield temporary
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        Path(temporary).chmod(_mode(path))
-        Path(temporary).replace(path)
+        temporary.chmod(_mode(path))
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 

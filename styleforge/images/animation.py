@@ -58,8 +58,6 @@ def check_animation(path: Path, *, inputs: Iterable[Path], force: bool) -> None:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UsageError(f"{path}: an animation's name must end in one of {', '.join(SUFFIXES)}")
-    if suffix == ".mp4":
-        _import_av(path)
     check_place(path, inputs=inputs, force=force, needed=_LARGEST)
 
 
@@ -97,12 +95,3 @@ def _encode_mp4(frames: list[Frame]) -> bytes:
             file.mux(stream.encode(av.VideoFrame.from_ndarray(levels, format="rgb24")))
         file.mux(stream.encode())
     return buffer.getvalue()
-
-
-def _import_av(path: Path) -> None:
-    try:
-        import av  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            f"{path}: MP4 needs PyAV: pip install 'styleforge[video]', or name a .gif or .webp"
-        ) from None

@@ -18,7 +18,6 @@ from styleforge.core.errors import UsageError
 from styleforge.images.colors import colors, grey, keep_colors, match_colors
 from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.images.load import MIN_SIDE, Picture
-from styleforge.images.motion import carried
 from styleforge.images.save import Depth
 from styleforge.jobs.look import Look
 from styleforge.jobs.recipe import Before, Input, StylizeRecipe, TransferRecipe, versions
@@ -220,6 +219,8 @@ class TransferPainter:
         with out_of_memory_as_error(size):
             start = None if init is None else init.pixels
             if init is not None and init_photo is not None:
+                from styleforge.films.carrying import carried  # OpenCV takes a while to load
+
                 images = (init.pixels, init_photo.pixels, photo.pixels)
                 start = carried(*(resize(image, size) for image in images))
             places = [mask_of(mask) for mask in self.masks]

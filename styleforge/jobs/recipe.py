@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Discriminator, Tag, TypeAdapter, ValidationErro
 from styleforge.core.devices import Precision
 from styleforge.core.errors import UsageError
 from styleforge.core.json_text import parse_json
+from styleforge.films.reading import is_film, read_comment
 from styleforge.images.load import Picture
 from styleforge.images.opening import read_recipe
 
@@ -157,7 +158,34 @@ class SynthesisRecipe(_Written):
     format: int = FORMAT
 
 
-AnyRecipe = TransferRecipe | StylizeRecipe | SynthesisRecipe
+@dataclass(frozen=True)
+class VideoRecipe(_Written):
+    """Everything that determines a film; ``painted`` is what its frames have in common.
+
+    ``size`` is the frames' (width, height); ``start`` and ``stop`` are seconds of the original,
+    ``steady`` is how much of a frame is the one before it.
+    """
+
+    film: Input
+    painted: TransferRecipe | StylizeRecipe
+    size: tuple[int, int]
+    start: float
+    stop: float | None
+    steady: float
+    codec: str
+    crf: int | None
+    sound: bool
+    device: str
+    versions: dict[str, str]
+    kind: Literal["video"] = "video"
+    format: int = FORMAT
+
+    @property
+    def painted_by_network(self) -> bool:
+        return isinstance(self.painted, StylizeRecipe)
+
+
+AnyRecipe = TransferRecipe | StylizeRecipe | SynthesisRecipe | VideoRecipe
 
 
 def parse_recipe(text: str, path: Path) -> AnyRecipe:
@@ -176,7 +204,8 @@ def _reader() -> TypeAdapter[AnyRecipe]:
     kinds = Annotated[
         Annotated[TransferRecipe, Tag("transfer")]
         | Annotated[StylizeRecipe, Tag("stylize")]
-        | Annotated[SynthesisRecipe, Tag("synthesis")],
+        | Annotated[SynthesisRecipe, Tag("synthesis")]
+        | Annotated[VideoRecipe, Tag("video")],
         Discriminator(lambda fields: fields.get("kind", "transfer")),  # a transfer's has none
     ]
     return TypeAdapter(kinds)
@@ -191,11 +220,11 @@ def essence(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load_recipe(path: Path) -> AnyRecipe:
-    """The recipe inside a picture, whose pixels are not read.
+    """The recipe inside a picture or a film, whose pixels are not read.
 
     Raises :class:`UsageError` where there is none.
     """
-    return parse_recipe(read_recipe(path), path)
+    return parse_recipe(read_comment(path) if is_film(path) else read_recipe(path), path)
 
 
 def _without_circumstances(fields: Mapping[str, Any]) -> dict[str, Any]:

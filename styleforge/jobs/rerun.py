@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,19 +13,28 @@ from pydantic import TypeAdapter, ValidationError
 from styleforge.core.errors import UsageError
 from styleforge.core.files import check_regular, file_sha256
 from styleforge.core.settings import validate
+from styleforge.films.reading import Span
 from styleforge.images.elsewhere import is_elsewhere
 from styleforge.images.geometry import Print
 from styleforge.images.load import Picture
 from styleforge.jobs import dream, reconstruct, texture
 from styleforge.jobs.dream import DreamRequest
 from styleforge.jobs.look import Look
-from styleforge.jobs.recipe import AnyRecipe, Input, StylizeRecipe, SynthesisRecipe, TransferRecipe
+from styleforge.jobs.recipe import (
+    AnyRecipe,
+    Input,
+    StylizeRecipe,
+    SynthesisRecipe,
+    TransferRecipe,
+    VideoRecipe,
+)
 from styleforge.jobs.reconstruct import ReconstructRequest
 from styleforge.jobs.styles import Painting
 from styleforge.jobs.stylize import StylizeJob, StylizeRequest
 from styleforge.jobs.synthesis import SynthesisJob
 from styleforge.jobs.texture import TextureRequest
 from styleforge.jobs.transfer import TransferJob, TransferRequest
+from styleforge.jobs.video import VideoJob, VideoRequest
 from styleforge.presets.transfer import INITIAL_IMAGES, Preset
 
 AnyRequest = TypeVar("AnyRequest")
@@ -97,6 +106,9 @@ class Again:
 
 def inputs_of(recipe: AnyRecipe) -> list[tuple[str, Input]]:
     """The files that a rerun would open, by the option that says where they are now."""
+    if isinstance(recipe, VideoRecipe):
+        of_frames = [named for named in inputs_of(recipe.painted) if named[0] != "content"]
+        return [("content", recipe.film), *of_frames]
     if isinstance(recipe, SynthesisRecipe):
         return [("model" if n == "model" else "content", i) for n, i in recipe.inputs.items()]
     if isinstance(recipe, StylizeRecipe):
@@ -114,6 +126,8 @@ def inputs_of(recipe: AnyRecipe) -> list[tuple[str, Input]]:
 
 def weights_file(recipe: AnyRecipe) -> Input | None:
     """The file of VGG-19's weights that a rerun would read, where the recipe names one."""
+    if isinstance(recipe, VideoRecipe):
+        return weights_file(recipe.painted)
     if not isinstance(recipe, TransferRecipe):
         return None
     named = recipe.settings.get("network", {}).get("weights", "auto")
@@ -175,6 +189,58 @@ def stylize_again(recipe: StylizeRecipe, again: Again) -> StylizeJob:
     job = StylizeJob.prepare(request)
     _check_same(job.inputs, inputs_of(recipe)[1:])  # the model's hash was checked as it was loaded
     return job
+
+
+def video_again(recipe: VideoRecipe, again: Again) -> VideoJob:
+    """Raises :class:`UsageError` where an input is not there, or another one than it was."""
+    film = again.found(again.content, recipe.film.path, "content")
+    request = VideoRequest(
+        film=film,
+        output=again.output,
+        span=Span(recipe.start, recipe.stop),
+        codec=recipe.codec,
+        crf=recipe.crf,
+        sound=recipe.sound,
+        steadiness=recipe.steady,
+        device=again.device or recipe.device,
+        force=again.force,
+        wanted=recipe.size,
+    )
+    job = VideoJob.prepare(_in_style(request, recipe.painted, again))
+    _check_sha256(job.recipe.film.sha256, recipe.film, film, "content")
+    _check_painted(job.recipe.painted, recipe.painted)
+    return job
+
+
+def _in_style(
+    request: VideoRequest, painted: TransferRecipe | StylizeRecipe, again: Again
+) -> VideoRequest:
+    """What was painted after, once more."""
+    if isinstance(painted, StylizeRecipe):
+        look = Look(0, painted.strength, painted.colors, painted.seed)
+        model = str(again.found(again.model, painted.model.path, "model"))
+        return replace(request, styles=painted.styles, model=model, look=look)
+    paths = again.all_found(again.styles, painted.styles, "style")
+    paintings = [
+        Painting(path, used.weight, tuple(used.layers))
+        for path, used in zip(paths, painted.styles, strict=True)
+    ]
+    preset = validate(Preset, painted.settings, str(again.picture))
+    return replace(
+        request,
+        paintings=paintings,
+        preset_name=painted.preset,
+        preset=preset,
+        precision=painted.precision,
+    )
+
+
+def _check_painted(
+    now: TransferRecipe | StylizeRecipe, before: TransferRecipe | StylizeRecipe
+) -> None:
+    """Raise :class:`UsageError` where a painting or the network is not the one that it was."""
+    for (option, used), (_, expected) in zip(inputs_of(now), inputs_of(before), strict=True):
+        _check_sha256(used.sha256, expected, used.path, option)
 
 
 def synthesis_again(recipe: SynthesisRecipe, again: Again) -> SynthesisJob:

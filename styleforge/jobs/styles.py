@@ -21,6 +21,7 @@ from styleforge.jobs.painters import NetworkPainter, Painter, TransferPainter
 from styleforge.jobs.recipe import Input, TransferRecipe, Turn, versions
 from styleforge.losses.masks import check_style_masks, mask_of
 from styleforge.networks.model_file import Model, ModelInfo, load_model
+from styleforge.networks.registry import default_model, find_model, find_style
 from styleforge.presets.networks import TextureSettings
 from styleforge.presets.transfer import Preset
 from styleforge.transfers.studio import Studio
@@ -252,6 +253,21 @@ class TrainedStyle:
 
 
 Style = OptimizedStyle | TrainedStyle
+
+
+def trained_style(styles: dict[str, float], model: str | None, look: Look) -> TrainedStyle:
+    """Of the model that is named, or that carries the first style, or ships.
+
+    Raises :class:`ModelError`.
+    """
+    named = ""
+    if model is not None:
+        path, named = find_model(model)
+    elif styles:
+        path = find_style(next(iter(styles)))
+    else:
+        path = default_model()
+    return TrainedStyle("", path, styles or ({named: 1.0} if named else {}), look)
 
 
 def stylizing_model(path: Path) -> Model:

@@ -18,9 +18,8 @@ from styleforge.jobs.naming import output_path
 from styleforge.jobs.painters import NetworkPainter
 from styleforge.jobs.recipe import Input
 from styleforge.jobs.result import Kept, Result
-from styleforge.jobs.styles import TrainedStyle, named_masks
+from styleforge.jobs.styles import TrainedStyle, named_masks, trained_style
 from styleforge.losses.masks import check_masks
-from styleforge.networks.registry import default_model, find_model, find_style
 from styleforge.transfers.estimate import available_memory
 
 
@@ -46,6 +45,12 @@ class StylizeRequest:
     kept: Kept = field(default_factory=Kept)
     model_sha256: str = ""
     """Of the model that a recipe names; empty: any."""
+
+    @property
+    def style(self) -> TrainedStyle:
+        """Raises :class:`ModelError` where no model carries it."""
+        style = trained_style(self.styles, self.model, self.look)
+        return replace(style, masks=self.masks, model_sha256=self.model_sha256)
 
     def sized(self, photo: Size) -> StylizeRequest:
         """With the size that fills the paper, where there is one."""
@@ -116,23 +121,4 @@ class StylizeJob:
 
 def _painter(request: StylizeRequest) -> NetworkPainter:
     device = pick_device(request.device)
-    return _style(request).painter(device, request.memory or available_memory(device))
-
-
-def _style(request: StylizeRequest) -> TrainedStyle:
-    """Of the model that is named, or that carries the first style, or ships."""
-    named = ""
-    if request.model is not None:
-        path, named = find_model(request.model)
-    elif request.styles:
-        path = find_style(next(iter(request.styles)))
-    else:
-        path = default_model()
-    return TrainedStyle(
-        name="",
-        model=path,
-        styles=request.styles or ({named: 1.0} if named else {}),
-        look=request.look,
-        masks=request.masks,
-        model_sha256=request.model_sha256,
-    )
+    return request.style.painter(device, request.memory or available_memory(device))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from styleforge.images.colors import grey, keep_colors, match_colors
 from styleforge.images.geometry import resize, size_of
 from styleforge.losses.masks import check_masks, composite
 from styleforge.losses.objective import Loss, NeighborTarget
+from styleforge.losses.temporal import Held, holding
 from styleforge.optimize.coarse_to_fine import CoarseToFine, Progress, Reached, white_noise
 from styleforge.optimize.minimize import Carried, Iterate, minimize
 from styleforge.optimize.scales import Scale, Stage
@@ -35,9 +37,9 @@ class StyleTransfer:
 
     To a photo (1, 3, H, W), sRGB in [0, 1]; ``init`` replaces what the preset starts from.
     ``masks`` (1, 1, H, W) in [0, 1], of the photo's shape, say where each style goes. ``after`` is
-    a run for the same photo, of another studio, from whose picture this one goes on.
-    Raises :class:`UsageError` for a photo that is a strip, or too small, and for masks that do
-    not fit.
+    a run for the same photo, of another studio, from whose picture this one goes on. ``held`` is
+    what a frame of a film is held to. Raises :class:`UsageError` for a photo that is a strip, or
+    too small, and for masks that do not fit.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class StyleTransfer:
         init: Tensor | None = None,
         masks: Sequence[Tensor] = (),
         after: StyleTransfer | None = None,
+        held: Held | None = None,
     ) -> None:
         check_masks(
             [(f"mask {number}", mask) for number, mask in enumerate(masks, 1)],
@@ -58,6 +61,7 @@ class StyleTransfer:
         self.studio = studio = studio.alone()
         self._photo = photo
         self._masks = masks
+        self._held = held
         in_grey = studio.preset.colors == "luminance"
         self._content = grey(photo) if in_grey else photo
         self._init = grey(init) if in_grey and init is not None else init
@@ -136,10 +140,12 @@ class StyleTransfer:
         """The studio's at a scale, for images that are yet to be moved by its offset."""
         photo = resize(self._content, scale.size).to(self.studio.device)
         neighbors = self._neighbors(scale, photo, moved(start, scale.offset))
-        objective = self.studio.objective(photo, self._masks, neighbors, scale.offset)
-        if scale.offset == (0, 0):
-            return objective
-        return lambda image: objective(moved(image, scale.offset))
+        objective: Callable[[Tensor], Loss] = self.studio.objective(
+            photo, self._masks, neighbors, scale.offset
+        )
+        if scale.offset != (0, 0):
+            objective = partial(_of_moved, objective, scale.offset)
+        return objective if self._held is None else holding(objective, self._held.like(photo))
 
     def _neighbors(
         self, scale: Scale, photo: Tensor, start: Tensor
@@ -187,6 +193,10 @@ class StyleTransfer:
             target = self.studio.colors(max(self.scales[0].size))
             return match_colors(image, target).clamp(0, 1)
         return image
+
+
+def _of_moved(objective: Callable[[Tensor], Loss], offset: tuple[int, int], image: Tensor) -> Loss:
+    return objective(moved(image, offset))
 
 
 def _detail(preset: Preset) -> float:

@@ -78,7 +78,9 @@ def _result(code: int, out: bytes, err: str) -> Result:
     return Result(code, out, "".join(said), [line.rstrip() for line in begun], after.rstrip())
 
 
-BEGUN = re.compile(r"(transfer|stylize|styles|texture|dream|rerun|sheet|inspect|reconstruct \w+): ")
+BEGUN = re.compile(
+    r"(transfer|stylize|styles|video|texture|dream|rerun|sheet|inspect|reconstruct \w+): "
+)
 
 Command = Callable[..., Result]
 

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -68,7 +68,6 @@ def test_an_animation_has_all_frames_repeats_and_holds_the_last(suffix: str) -> 
 
 
 def test_an_mp4_has_all_frames_and_even_sides() -> None:
-    av = pytest.importorskip("av")
     with av.open(io.BytesIO(encode_animation(frames(), ".mp4"))) as file:
         shown = [frame.to_ndarray(format="rgb24") for frame in file.decode(video=0)]
     assert len(shown) == 2 + HOLD
@@ -82,13 +81,9 @@ def mistake(path: Path, *, force: bool = False) -> str:
     return str(caught.value)
 
 
-def test_mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "av", None)
+def test_mistakes(tmp_path: Path) -> None:
     assert mistake(Path("out.avi")) == (
         "out.avi: an animation's name must end in one of .gif, .webp, .mp4"
-    )
-    assert mistake(Path("out.mp4")) == (
-        "out.mp4: MP4 needs PyAV: pip install 'styleforge[video]', or name a .gif or .webp"
     )
     there = tmp_path / "out.gif"
     there.write_bytes(b"mine")

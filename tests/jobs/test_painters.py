@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from styleforge.core.errors import OutOfMemoryError, UsageError
+from styleforge.films.carrying import carried
 from styleforge.images.colors import keep_colors
 from styleforge.images.geometry import resize
 from styleforge.images.load import Picture, load_image
-from styleforge.images.motion import carried
 from styleforge.jobs import painters as painters_module
 from styleforge.jobs.look import Look
 from styleforge.jobs.painters import Frame, NetworkPainter, TransferPainter, following

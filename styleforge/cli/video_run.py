@@ -1,0 +1,123 @@
+"""A film under the user's eyes: progress, Ctrl-C, and the last word."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from functools import partial
+from typing import Any
+
+from styleforge.cli.parsing import duration
+from styleforge.cli.progress import bar, print_json, print_lines, say, suggest
+from styleforge.cli.report import Manner, conclude
+from styleforge.core.allocator import keep_freed_memory
+from styleforge.core.devices import describe
+from styleforge.core.errors import INTERRUPTED
+from styleforge.core.signals import StopRequest
+from styleforge.jobs.video import VideoJob, VideoRun
+
+
+def run(job: VideoJob, manner: Manner) -> None:
+    """Carry a job out to its film; after Ctrl-C it is a film of what is finished, and exits 130."""
+    if job.is_finished:
+        _say_finished(job, manner)
+        return
+    manner.place(job.output, describe(job.device))
+    keep_freed_memory()
+    with StopRequest() as stop:
+        stop.heard = partial(_tell_stop, manner)
+        video = VideoRun(job, lambda: stop.made)
+        try:
+            reused = _follow(video, manner)
+        except KeyboardInterrupt:  # the second: threads compute, and would make Python's end abort
+            say("Interrupted.")
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+    seconds = time.perf_counter() - manner.started
+    conclude(
+        manner,
+        _report(video, seconds, reused),
+        seconds=seconds,
+        details=_details(video, reused),
+        finished=video.is_whole,
+    )
+
+
+def print_plan(job: VideoJob, manner: Manner) -> None:
+    """Print what would run and how long it takes, on standard output."""
+    seconds = job.seconds()
+    film, (width, height) = job.film, job.size
+    if manner.as_json:
+        print_json(
+            {
+                "output": str(job.output),
+                "width": width,
+                "height": height,
+                "frames": job.frame_count,
+                "device": describe(job.device),
+                "seconds": round(seconds, 1),
+            }
+        )
+        return
+    sound = ", ".join(film.sounds) or "none"
+    print_lines(
+        f"film     {film.path} ({film.size[0]} x {film.size[1]}, {film.seconds:.2f} s, "
+        f"{float(film.rate):g} frames a second)",
+        f"output   {job.output} ({width} x {height}, {job.encoding.encoder})",
+        f"sound    {sound if job.request.sound and not job.encoding.is_silent else 'left out'}",
+        f"device   {describe(job.device)}",
+        f"takes    {job.frame_count} frames, about {duration(seconds)}",
+    )
+
+
+def _tell_stop(manner: Manner) -> None:
+    """The first Ctrl-C was heard."""
+    if not manner.quiet:
+        say("finishing this frame; again to stop now")
+
+
+def _follow(video: VideoRun, manner: Manner) -> int:
+    """Paint all frames; returns how many were there already."""
+    reused, started = 0, time.perf_counter()
+    with bar(video.job.frame_count, quiet=manner.quiet, unit="frame") as shown:
+        for painted in video:
+            reused += painted.kept
+            new = painted.number + 1 - reused
+            if new:
+                rate = new / (time.perf_counter() - started)
+                shown.set_postfix_str(f"{rate:.2g} a second", refresh=False)
+            shown.total = painted.total
+            shown.update()
+    return reused
+
+
+def _say_finished(job: VideoJob, manner: Manner) -> None:
+    if manner.as_json:
+        print_json({"output": str(job.output), "frames": job.frame_count, "skipped": True})
+    if not manner.quiet:
+        say(f"{job.output} is there already, made in just this way; nothing to do")
+        suggest("--force paints it anew")
+
+
+def _report(video: VideoRun, seconds: float, reused: int) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    width, height = video.job.size
+    return {
+        "output": str(video.job.output),
+        "width": width,
+        "height": height,
+        "frames": video.count,
+        "reused": reused,
+        "shots": None if reused else video.shots,
+        "device": describe(video.job.device),
+        "finished": video.is_whole,
+        "seconds": round(seconds, 2),
+    }
+
+
+def _details(video: VideoRun, reused: int) -> str:
+    shots = "1 shot" if video.shots == 1 else f"{video.shots} shots"
+    found = f", {reused} of them from before" if reused else f" in {shots}"
+    more = "" if video.is_whole else "; the same command again goes on"
+    return f"{video.count} frames{found}{more}"

@@ -1,0 +1,94 @@
+"""How a scene moved between two frames, where that is known, and frames carried along with it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+import cv2
+import numpy as np
+
+from styleforge.films.reading import Levels
+
+Field = np.ndarray[Any, np.dtype[np.float32]]
+"""(H, W, 2): x, then y, in pixels; or (H, W) of anything."""
+
+_INCONSISTENT, _SLACK = 0.01, 0.5
+"""|w + w'|^2 > 0.01 (|w|^2 + |w'|^2) + 0.5: what was hidden before (Ruder et al. 2016, eq. 5)."""
+
+_BOUNDARY, _GRADIENT = 0.01, 0.002
+"""|grad w|^2 > 0.01 |w|^2 + 0.002: edges of moving things (Ruder et al. 2016, eq. 6)."""
+
+_SMALLEST = 16
+"""Pixels a side below which nothing is looked for: patches have 8."""
+
+
+class Motion(NamedTuple):
+    """From a frame to the one before it.
+
+    ``flow`` (H, W, 2) is where each pixel was, relative to its place, in pixels; ``known`` (H, W)
+    is 1 where that can be relied on, and 0 where something new appeared or motion has an edge.
+    """
+
+    flow: Field
+    known: Field
+
+    @property
+    def share_known(self) -> float:
+        return float(self.known.mean())
+
+
+def motion(now: Levels, before: Levels) -> Motion:
+    """Of two frames (H, W, 3) of one size, by dense inverse search (Kroeger et al. 2016)."""
+    gray, gray_before = (cv2.cvtColor(levels, cv2.COLOR_RGB2GRAY) for levels in (now, before))
+    if min(gray.shape) < _SMALLEST:
+        return Motion(np.zeros((*gray.shape, 2), np.float32), np.ones(gray.shape, np.float32))
+    search = _search()
+    back = search.calc(gray, gray_before, None)
+    forth = search.calc(gray_before, gray, None)
+    return Motion(back, consistent(back, forth) * (1 - boundaries(back)))
+
+
+def consistent(back: Field, forth: Field) -> Field:
+    """(H, W): 1 where the motion back and the motion forth from there come home, else 0.
+
+    And where the place that it leads to is inside the frame.
+    """
+    there = warped(forth, back, interpolation=cv2.INTER_LINEAR)
+    apart = np.square(back + there).sum(2)
+    long = np.square(back).sum(2) + np.square(there).sum(2)
+    known = (apart <= _INCONSISTENT * long + _SLACK) & _inside(back)
+    return cast(Field, known.astype(np.float32))
+
+
+def boundaries(flow: Field) -> Field:
+    """(H, W): 1 at the edges of what moves, else 0."""
+    steepness = sum(np.square(part).sum(2) for part in np.gradient(flow, axis=(0, 1)))
+    limit = _BOUNDARY * np.square(flow).sum(2) + _GRADIENT
+    return cast(Field, (steepness > limit).astype(np.float32))
+
+
+def warped(image: Any, flow: Field, *, interpolation: int = cv2.INTER_LANCZOS4) -> Any:
+    """What was at the places that a motion leads to: (H, W, C) or (H, W), of the same type.
+
+    By Lanczos, because what is warped frame after frame would get blurred by less.
+    """
+    height, width = flow.shape[:2]
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    return cv2.remap(
+        image, x + flow[..., 0], y + flow[..., 1], interpolation, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def _search() -> Any:
+    """At full resolution: by default it stops at half of it."""
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search.setFinestScale(0)
+    return search
+
+
+def _inside(flow: Field) -> Any:
+    """(H, W): whether the place is in the frame."""
+    height, width = flow.shape[:2]
+    x = np.arange(width, dtype=np.float32) + flow[..., 0]
+    y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
+    return (x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)
