@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import torch
+from keep_styles import with_styles
 
 from styleforge.core.files import file_sha256
 from styleforge.networks.importing import import_magenta
 from styleforge.networks.model_file import ModelInfo, ModelStyle, save_model
-from styleforge.networks.transformer import TransformerNetwork, style_parameters
 
 NAMES = {
     "starry": 19,
@@ -54,12 +53,6 @@ def main() -> None:
     parser.add_argument("output", type=Path)
     arguments = parser.parse_args()
     info, network = import_magenta(arguments.onnx, "style")
-    chosen = torch.tensor(list(NAMES.values()))
-    smaller = TransformerNetwork(network.settings, len(NAMES))
-    own = network.state_dict()
-    of_styles = {id(parameter) for parameter in style_parameters(network)}
-    names = {name for name, parameter in network.named_parameters() if id(parameter) in of_styles}
-    smaller.load_state_dict({name: x[chosen] if name in names else x for name, x in own.items()})
     described = ModelInfo(
         generator=network.settings,
         styles=[ModelStyle(name=name) for name in NAMES],
@@ -70,7 +63,7 @@ def main() -> None:
         },
         licence=f"{info.licence}; see gallery.LICENSE",
     )
-    save_model(arguments.output, described, smaller)
+    save_model(arguments.output, described, with_styles(network, [*NAMES.values()]))
 
 
 if __name__ == "__main__":

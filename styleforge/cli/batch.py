@@ -15,7 +15,7 @@ from styleforge.core.signals import hear_requests
 
 @examples(
     "batch photos/ --style painting.jpg -o out/",
-    "batch photos/ --style cafe-terrace --style hubble -o out/ --recursive",
+    "batch photos/ --style cafe-terrace --style church -o out/ --recursive",
     "batch 'frames/*.png' --style painting.jpg -o out/ --sequence",
 )
 def batch(

@@ -42,20 +42,21 @@ def correlation(a: Tensor, b: Tensor) -> float:
     return torch.corrcoef(pair)[0, 1].item()
 
 
-def test_it_has_eight_styles_or_more_in_two_megabytes(model: Model) -> None:
-    assert len(set(model.style_names)) >= 8
-    assert model.path.stat().st_size < 2 * 2**20
+def test_it_has_at_most_a_megabyte(model: Model) -> None:
+    assert model.path.stat().st_size < 2**20
 
 
 def test_it_says_how_it_was_made(model: Model) -> None:
     recipe = model.info.recipe
-    assert recipe.get("based_on", recipe)["sha256"]
+    while "based_on" in recipe:
+        recipe = recipe["based_on"]
+    assert recipe.get("preset") == "multi" or len(recipe["sha256"]) == 64
     assert model.info.licence
 
 
 def test_no_two_models_carry_a_style_of_one_name() -> None:
     names = [style.name for _, info in known_models() for style in info.styles]
-    assert len(names) == len(set(names)) >= 37
+    assert len(names) == len(set(names)) >= 36
 
 
 def test_foreign_weights_come_with_their_licence() -> None:
