@@ -1,4 +1,4 @@
-"""``python -m tests.films.grainy FILM CODEC``: a film whose grain leaves an encoder much to choose."""
+"""``python -m tests.films.grainy FILM CODEC``: grain, which leaves an encoder much to choose."""
 
 from __future__ import annotations
 
