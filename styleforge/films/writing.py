@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -54,6 +55,17 @@ _OWN_OPTIONS = {
     "libwebp_anim": {"quality": "75", "compression_level": "4"},
     "libx265": {"x265-params": "log-level=none"},
 }
+_X264 = ("libx264", "libx264rgb")
+_AVX_512 = 13
+"""OpenCV's number for such a processor, which its Python names nowhere."""
+
+_REPEATABLE = "asm=MMX2,SSE2Fast,SSSE3,SSE4.2,AVX,FMA3,BMI2,AVX2"
+"""Of x264 on a processor with AVX-512.
+
+Its code for that reads memory that nothing was written to (in `mbtree`, with B-frames), so that
+the same frames now and then became other bytes, and pictures.
+"""
+
 _WHOLE_FILES = (".gif", ".webp")
 """Loop for ever, have no sound, and may have odd sides."""
 
@@ -144,6 +156,8 @@ class Encoding:
     def options(self) -> dict[str, str]:
         """Of the encoder."""
         options = dict(_OWN_OPTIONS.get(self.encoder, {}))
+        if self.encoder in _X264 and cv2.checkHardwareSupport(_AVX_512):
+            options["x264-params"] = _REPEATABLE
         if self.encoder in _CRF:
             options["crf"] = str(_CRF[self.encoder][0] if self.crf is None else self.crf)
         return options

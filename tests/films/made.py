@@ -96,18 +96,6 @@ def sound_of(path: Path) -> list[tuple[Fraction, bytes]]:
         return [(one.pts * one.time_base, bytes(one)) for one in packets if one.pts is not None]
 
 
-def same(one: Path, other: Path) -> bool:
-    """Whether two films show and sound the same to the bit; x264 codes now and then otherwise."""
-    with av.open(str(one)) as file:
-        voiced = bool(file.streams.audio)
-    shown = zip(frames_of(one), frames_of(other), strict=True)
-    return (
-        times_of(one) == times_of(other)
-        and all(np.array_equal(a, b) for a, b in shown)
-        and (not voiced or sound_of(one) == sound_of(other))
-    )
-
-
 def frames_of(path: Path) -> list[Array]:
     """(H, W, 3) each, as they are stored."""
     with av.open(str(path)) as file:
