@@ -29,6 +29,7 @@ _SIDE, _STEPS = 64, 4
 _SCALES = {"scales.steps": _STEPS, "scales.start": 32}
 _PHOTO, _PAINTING = "content/chelsea.jpg", "style/vangogh_cafe_terrace_at_night.jpg"
 _TRAINING = {
+    "training.identity": 0,
     "training.steps": 2,
     "training.crop": 64,
     "training.batch": 2,
@@ -177,7 +178,15 @@ class _Small:
     def train(self, where: str) -> Tensor:
         model = self._folder / f"{where}.safetensors"
         data = self._photo.parent
-        train(self._painting, output=model, data=data, settings=_TRAINING, device=where, force=True)
+        train(
+            self._painting,
+            output=model,
+            data=data,
+            preset="johnson",
+            settings=_TRAINING,
+            device=where,
+            force=True,
+        )
         return stylize(self._photo, model=model, size=_SIDE, device="cpu").pixels
 
 

@@ -123,15 +123,17 @@ def test_a_training_from_photographs_to_a_stylized_photo(
         f"network  transformer, {parameters} parameters; 4 steps of 2 crops of 32 pixels",
     ]
     assert lines[4].startswith("device   cpu (")
+    sheet_line = "sheet    m.training/sheet.jpg: unseen photos, painted anew every 2 steps"
+    assert lines[5] == sheet_line
     number = r"[\d.e+-]+"
-    for step, line in zip((2, 4), lines[5:7], strict=True):
+    for step, line in zip((2, 4), lines[6:8], strict=True):
         assert re.fullmatch(
             rf"step {step}: validation loss {number} \(content {number}, style {number}\), "
             rf"{number} images/s(, the best so far)?",
             line,
         )
-    assert re.fullmatch(r"Saved m.safetensors after 4 steps in \d+ s", lines[7])
-    assert lines[8:] == ["log, plot and sheet are in m.training"]
+    assert re.fullmatch(r"Saved m.safetensors after 4 steps in \d+ s", lines[8])
+    assert lines[9:] == ["log, plot and sheet are in m.training"]
 
     assert names(folder) - before == {MODEL.name, KEPT.name}
     assert names(KEPT) == FILES

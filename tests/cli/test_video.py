@@ -79,6 +79,7 @@ def test_the_same_command_twice_does_nothing(video: Command) -> None:
     assert Path("out.mp4").read_bytes() == content
 
 
+@pytest.mark.slow
 def test_the_report_is_json(video: Command) -> None:
     report = video("-o", "out.mp4", "--json").json
     seconds = report.pop("seconds")
@@ -96,6 +97,7 @@ def test_the_report_is_json(video: Command) -> None:
     assert video("-o", "out.mp4", "--json").json["skipped"] is True
 
 
+@pytest.mark.slow
 def test_a_part_small_and_named_after_the_inputs(video: Command) -> None:
     assert video("--from", "0:00.04", "--to", "0.13", "-s", "32").code == 0
     film = open_film(Path("clip_painted.mp4"))
@@ -103,6 +105,7 @@ def test_a_part_small_and_named_after_the_inputs(video: Command) -> None:
     assert [float(time) for time in times_of(film.path)] == pytest.approx([0, 0.04, 0.085])
 
 
+@pytest.mark.slow
 def test_after_an_interruption_there_is_a_film_and_it_goes_on(
     video: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

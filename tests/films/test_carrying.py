@@ -27,6 +27,7 @@ def test_a_result_moves_with_its_scene(frames: list[Tensor]) -> None:
     assert left < 0.1 * (before - now)[INSIDE].abs().mean()
 
 
+@pytest.mark.slow
 def test_where_nothing_moved_the_result_stays(frames: list[Tensor]) -> None:
     before, result = frames
     torch.testing.assert_close(carried(result, before, before), result, atol=5e-3, rtol=0)
