@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pillow_heif
 import tifffile
+import torch
 
 from styleforge.core.errors import StyleforgeError
 from styleforge.images.load import load_image, load_pixels
@@ -129,7 +130,7 @@ class Reader:
     """Reads files in a process of its own, which is replaced when it hangs, dies or grows."""
 
     def __init__(self, read: Read | None = None, *, memory: int = MOST_MEMORY) -> None:
-        self._work = read or _read
+        self._work = read or every_way
         self._memory = memory
         self._context = multiprocessing.get_context("fork")
         self._start()
@@ -164,6 +165,7 @@ class Reader:
 
 
 def _serve(pipe: Connection, read: Read, memory: int) -> None:
+    torch.set_num_threads(1)  # a fork has none of the threads that its parent's work goes to
     while True:
         path = pipe.recv()
         own = _peak()
@@ -174,7 +176,7 @@ def _serve(pipe: Connection, read: Read, memory: int) -> None:
         pipe.send((kind, detail))
 
 
-def _read(path: Path) -> tuple[str, str]:
+def every_way(path: Path) -> tuple[str, str]:
     """Every way in which commands read an image file."""
     kind, detail = "read", ""
     for read in (
