@@ -1,4 +1,4 @@
-"""Pictures of version 0.1.0, one of each kind of recipe but those of networks, which ship no more: they can still be made again."""
+"""Pictures of version 0.1.0, of every kind but networks': they can still be made again."""
 
 from __future__ import annotations
 
