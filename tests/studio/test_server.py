@@ -136,8 +136,12 @@ PAINT = {"kind": "paint", "photo": "x", "paintings": [{"key": "y"}]}
             {**PAINT, "paintings": []},
             "paint.paintings: list should have at least 1 item after validation, not 0",
         ),
-        ("queue", {**PAINT, "output": "/tmp/x"}, "paint.output: extra inputs are not permitted"),
-        ("queue", {**PAINT, "preset": "/tmp/p.yaml"}, "unknown preset '/tmp/p.yaml'"),
+        (
+            "queue",
+            {**PAINT, "output": "elsewhere/x"},
+            "paint.output: extra inputs are not permitted",
+        ),
+        ("queue", {**PAINT, "preset": "elsewhere/p.yaml"}, "unknown preset 'elsewhere/p.yaml'"),
         (
             "queue",
             {**PAINT, "settings": {"init": "/etc/passwd"}},
