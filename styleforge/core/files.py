@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
+from filelock import FileLock, Timeout
 
 from styleforge.core.errors import UsageError
 
@@ -107,6 +108,24 @@ def replaced(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def held_alone(folder: Path, *, otherwise: str) -> Iterator[None]:
+    """Make a folder, for this process only until it ends or dies.
+
+    Raises :class:`UsageError`, which says ``otherwise``, where another process has it.
+    """
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(otherwise) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove_remains(paths: Iterable[Path]) -> None:

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any, cast
 
 import cv2
-from filelock import FileLock, Timeout
 
 from styleforge.core.errors import UsageError, WorkError
-from styleforge.core.files import remove_remains, write_atomically
+from styleforge.core.files import held_alone, remove_remains, write_atomically
 from styleforge.films.reading import Levels
 from styleforge.images.opening import is_whole
 
@@ -50,19 +49,11 @@ class WorkFolder:
         Frames of another recipe are cleared away, and what a process that was killed left.
         """
         self._check_own()
-        self.path.mkdir(exist_ok=True)
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise UsageError(
-                f"another process paints {self._output}; wait for its end or choose another output"
-            ) from error
-        try:
+        message = f"another process paints {self._output}"
+        otherwise = f"{message}; wait for its end or choose another output"
+        with held_alone(self.path, otherwise=otherwise):
             self._prepare()
             yield
-        finally:
-            lock.release()
 
     def clear(self) -> None:
         """Delete it: its frames are in the film."""

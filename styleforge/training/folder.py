@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from pydantic import BaseModel
 from torch import Tensor, nn
 
 from styleforge.core.errors import UsageError
-from styleforge.core.files import remove_remains, write_atomically
+from styleforge.core.files import held_alone, remove_remains, write_atomically
 from styleforge.core.json_text import parse_json
 from styleforge.images.save import encode_image
 from styleforge.networks.model_file import ModelInfo, save_model
@@ -56,19 +55,11 @@ class TrainingFolder:
 
         What one that was killed has left half-written is cleared away.
         """
-        self.path.mkdir(exist_ok=True)
-        lock = FileLock(self.path / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise UsageError(
-                f"another process trains in {self.path}; wait for its end or choose another output"
-            ) from error
-        try:
+        message = f"another process trains in {self.path}"
+        otherwise = f"{message}; wait for its end or choose another output"
+        with held_alone(self.path, otherwise=otherwise):
             remove_remains(self._written)
             yield
-        finally:
-            lock.release()
 
     def save_checkpoint(self, state: Mapping[str, Any]) -> None:
         buffer = io.BytesIO()
