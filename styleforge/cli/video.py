@@ -83,7 +83,7 @@ def video(
         typer.Option(
             "--codec",
             metavar="NAME",
-            help="h264, hevc, vp9 or another that FFmpeg writes.",
+            help="h264, hevc, vp9, av1 or another that FFmpeg writes.",
             show_default="h264",
             rich_help_panel=SAVED,
         ),

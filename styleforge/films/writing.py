@@ -45,12 +45,14 @@ _ENCODERS = {
     "hevc": "libx265",
     "h265": "libx265",
     "vp9": "libvpx-vp9",
+    "av1": "libsvtav1",
     "webp": "libwebp_anim",
 }
-_CRF = {"libx264": (18, 51), "libx265": (22, 51), "libvpx-vp9": (30, 63)}
+_CRF = {"libx264": (18, 51), "libx265": (22, 51), "libvpx-vp9": (30, 63), "libsvtav1": (30, 63)}
 """The usual one, and the largest."""
 
 _OWN_OPTIONS = {
+    "libsvtav1": {"preset": "8"},
     "libvpx-vp9": {"b": "0", "deadline": "good", "cpu-used": "4", "row-mt": "1"},
     "libwebp_anim": {"quality": "75", "compression_level": "4"},
     "libx265": {"x265-params": "log-level=none"},

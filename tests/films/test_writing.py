@@ -123,7 +123,8 @@ def test_a_comment_is_kept(tmp_path: Path, suffix: str) -> None:
             ".mp4",
             "nonsense",
             None,
-            "`codec` is h264, hevc, h265, vp9, webp or an encoder of FFmpeg's (not 'nonsense')",
+            "`codec` is h264, hevc, h265, vp9, av1, webp or an encoder of FFmpeg's "
+            "(not 'nonsense')",
         ),
         (".mp4", "hevc", 52, "`crf` of libx265 is from 0 to 51 (not 52)"),
         (".gif", "", 20, "`crf` is not of gif; leave it out"),
@@ -151,7 +152,7 @@ def test_a_mistake(tmp_path: Path, suffix: str, codec: str, crf: int | None, mes
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("suffix", "codec"), [(".mp4", "hevc"), (".webm", "vp9"), (".mov", "mpeg4")]
+    ("suffix", "codec"), [(".mp4", "hevc"), (".webm", "vp9"), (".mp4", "av1"), (".mov", "mpeg4")]
 )
 def test_other_codecs(tmp_path: Path, suffix: str, codec: str) -> None:
     film = open_film(save(tmp_path / "a.mp4", pan(4)))
