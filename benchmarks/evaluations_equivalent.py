@@ -1,11 +1,12 @@
 """How many L-BFGS evaluations give the loss that a trained network reaches in one pass?
 
-    python benchmarks/evaluations_equivalent.py MODEL PHOTOS --styles FOLDER ... [--count 20]
+    python benchmarks/evaluations_equivalent.py MODEL PHOTOS --styles FOLDER ... [--noise]
 
 The losses are those that the network was trained on (from the recipe in its file), on photos that
-it was not trained on; L-BFGS starts from the photo, at one scale, as in Johnson et al. 2016, who
-report 50 to 100 evaluations. Ours searches in coordinates of its own (docs/how-it-works.md),
-so torch.optim.LBFGS on plain pixels is counted too. Prints a row per photo and style, and medians.
+it was not trained on; L-BFGS starts from the photo, at one scale, or with --noise from white noise
+as in Johnson et al. 2016, section 4.1, who report 50 to 100 evaluations. Ours searches in
+coordinates of its own (docs/how-it-works.md), so torch.optim.LBFGS on plain pixels is counted too.
+Prints a row per photo and style, and medians.
 """
 
 from __future__ import annotations
@@ -37,17 +38,17 @@ from styleforge.vgg.weights import load_weights
 Evaluate = Callable[[Tensor], Loss]
 
 
-def ours(loss_of: Evaluate, photo: Tensor, wanted: float, most: int) -> float:
+def ours(loss_of: Evaluate, first: Tensor, wanted: float, most: int) -> float:
     """Evaluations of styleforge's L-BFGS until the loss is as wanted."""
-    for iterate in minimize(loss_of, photo, optimizer="lbfgs", steps=most):
+    for iterate in minimize(loss_of, first, optimizer="lbfgs", steps=most):
         if iterate.loss.total <= wanted:
             return iterate.evaluations
     return float("inf")
 
 
-def plain(loss_of: Evaluate, photo: Tensor, wanted: float, most: int) -> float:
+def plain(loss_of: Evaluate, first: Tensor, wanted: float, most: int) -> float:
     """Evaluations of torch's L-BFGS, on pixels, until the loss is as wanted."""
-    image = photo.clone().requires_grad_(True)
+    image = first.clone().requires_grad_(True)
     optimizer = torch.optim.LBFGS([image], max_iter=1, max_eval=1, history_size=10)
     losses: list[float] = []
 
@@ -73,7 +74,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--most", type=int, default=300, help="evaluations to try")
+    parser.add_argument("--noise", action="store_true", help="start from it, not from the photo")
     arguments = parser.parse_args()
+    torch.manual_seed(0)
     model = load_model(arguments.model)
     preset = validate(TrainingPreset, model.info.recipe["settings"], arguments.model.name)
     by_sha = {
@@ -95,7 +98,8 @@ def main() -> None:
         with torch.no_grad():
             start, reached = loss_of(photo), loss_of(pastiche.clone())
         wanted = float(reached.total)
-        found.append([count(loss_of, photo, wanted, arguments.most) for count in (ours, plain)])
+        first = torch.rand_like(photo) if arguments.noise else photo
+        found.append([count(loss_of, first, wanted, arguments.most) for count in (ours, plain)])
         losses = "".join(f"{float(x):9.3f}" for loss in (start, reached) for x in loss[1:3])
         evaluations = "".join(f"{count:7g}" for count in found[-1])
         print(f"{path.name:24} {model.info.styles[index].name:20}{losses}{evaluations}", flush=True)

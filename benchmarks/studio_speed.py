@@ -70,7 +70,7 @@ def painted(photo: Path, rounds: int) -> None:
     times = []
     for number in range(4 * rounds + 2):  # the first two load and warm up
         strength = 1 - number / 1000
-        task = QuickTask(photo="photo", styles={"harvest": 1.0, "church": 0.5}, strength=strength)
+        task = QuickTask(photo="photo", styles={"oil": 1.0, "ember": 0.5}, strength=strength)
         started = time.process_time()
         painter.paint(stored, task)
         times.append(time.process_time() - started)
@@ -96,7 +96,7 @@ def answers(page: Any, photo: Path, rounds: int) -> None:
     """Print how long a drop and a slider take."""
     give(page, "photo", photo)
     page.wait_for_selector("#styles button")
-    page.click("[data-style=harvest]")
+    page.click("[data-style=oil]")
     page.wait_for_selector(".viewer[data-quick]")
     page.wait_for_timeout(5000)  # until the styles' thumbnails are there
     drops = [until_painted(page, lambda: give(page, "photo", photo)) for _ in range(rounds)]
