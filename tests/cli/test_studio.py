@@ -67,7 +67,7 @@ def test_the_line_of_a_transfer_makes_the_same(command: Command) -> None:
     assert one == other
 
 
-@pytest.mark.parametrize("styles", [["mosaic"], ["harvest:0.3", "church:0.7"]])
+@pytest.mark.parametrize("styles", [["mosaic"], ["night-cafe:0.3", "church:0.7"]])
 def test_the_line_of_a_stylize_makes_the_same(command: Command, styles: list[str]) -> None:
     named = [word for name in styles for word in ("--style", name)]
     _, one, other = made_again(

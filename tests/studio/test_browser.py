@@ -222,7 +222,7 @@ def test_a_dropped_photo_in_styles(page: Any, studio: Studio, files: dict[str, P
     page.wait_for_selector("#styles button[data-style=mosaic] img")
     assert page.locator("#styles button").count() == 36
     assert page.inner_text("#drop-photo") == "beach.jpg"
-    page.click("[data-style=harvest]")
+    page.click("[data-style=night-cafe]")
     page.wait_for_selector(".viewer[data-quick]")
     page.click("[data-style=church]")
     assert page.locator("#mixture .mix").count() == 2
@@ -233,7 +233,7 @@ def test_a_dropped_photo_in_styles(page: Any, studio: Studio, files: dict[str, P
     page.click("#keep")
     made = load_recipe(newest(page, studio, before))
     assert isinstance(made, StylizeRecipe)
-    assert (made.styles, made.strength) == ({"harvest": 1.0, "church": 1.0}, 0.6)
+    assert (made.styles, made.strength) == ({"night-cafe": 1.0, "church": 1.0}, 0.6)
     assert "styleforge stylize" in page.inner_text("#command")
 
 
