@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from styleforge.batches.engines import Engine
+from styleforge.batches.film import VideoOutcome, carry_out
 from styleforge.batches.job import BatchJob, BatchRequest
 from styleforge.batches.work import Outcome
 from styleforge.core.errors import UsageError
@@ -31,7 +33,7 @@ from styleforge.jobs.styles import Painting
 from styleforge.jobs.stylize import StylizeJob, StylizeRequest
 from styleforge.jobs.texture import TextureRequest
 from styleforge.jobs.transfer import TransferJob, TransferRequest, TransferRun
-from styleforge.jobs.video import VideoJob, VideoOutcome, VideoRequest, carry_out
+from styleforge.jobs.video import VideoJob, VideoRequest
 from styleforge.presets.training import DEFAULT_TRAINING_PRESET, load_training_preset
 from styleforge.presets.transfer import DEFAULT_PRESET, load_preset, settings_by_key
 from styleforge.training import job as training_job
@@ -241,6 +243,7 @@ def video(
     crf: int | None = None,
     sound: bool = True,
     steady: float = STEADINESS,
+    engine: Engine | None = None,
     device: str = "auto",
     memory: int | None = None,
     force: bool = False,
@@ -250,7 +253,8 @@ def video(
 
     ``start`` and ``stop`` are seconds. ``options`` are named as on the command line (``size``,
     ``strength``, ``colors``; for paintings ``steps``, too). What is there already, made in just
-    this way, is left; a run that was killed goes on. Raises :class:`StyleforgeError`.
+    this way, is left; a run that was killed goes on. An ``engine``, such as
+    ``Engine(workers=2)``, paints shots side by side. Raises :class:`StyleforgeError`.
 
     >>> styleforge.video("clip.mp4", style="mosaic", output="painted.mp4", size=48).frames
     3
@@ -276,7 +280,7 @@ def video(
         memory=memory,
         force=force,
     )
-    return carry_out(VideoJob.prepare(request))
+    return carry_out(VideoJob.prepare(request), engine or Engine())
 
 
 def batch(

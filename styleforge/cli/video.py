@@ -101,6 +101,24 @@ def video(
     no_sound: Annotated[
         bool, typer.Option("--no-sound", help="Leave the sound out.", rich_help_panel=SAVED)
     ] = False,
+    engine: options.Engine = "local",
+    address: options.Address = "",
+    workers: Annotated[
+        int | None,
+        options.run_option(
+            "--workers", min=1, metavar="N", help="Shots side by side.", show_default="1"
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        options.run_option(
+            "--threads",
+            min=1,
+            metavar="N",
+            help="Processor threads a shot.",
+            show_default="all, shared",
+        ),
+    ] = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     memory: options.Memory = "",
@@ -113,7 +131,8 @@ def video(
     """Repaint a film without flicker, with its sound.
 
     After paintings it is optimised, each frame from the last; by a network it is painted in one
-    pass, held still along the scene's motion. A run that was stopped goes on where it was.
+    pass, held still along the scene's motion. A run that was stopped goes on where it was. With
+    several GPUs or machines: torchrun --nproc-per-node 2 -m styleforge video ... --engine torchrun
     """
     manner = Manner("video", quiet, as_json, time.perf_counter(), shown=opened)
     named = [*(paintings or ()), *(style or ()), *([model] if model else [])]
@@ -122,6 +141,7 @@ def video(
             "say in which style: styleforge video FILM PAINTING, or --style NAME of a network"
         )
     manner.begin(f"{film} after {' and '.join(named)}")
+    from styleforge.batches.engines import Engine
     from styleforge.films.reading import Span
     from styleforge.jobs.look import Look
     from styleforge.jobs.spelling import painting, with_weight
@@ -155,13 +175,15 @@ def video(
         memory=memory_size(memory),
         force=force or dry_run,
     )
+    by = Engine(engine, address, workers, threads)
+    by.check()
     job = VideoJob.prepare(request)
     from styleforge.cli.video_run import print_plan, run
 
     if dry_run:
         print_plan(job, manner)
     else:
-        run(job, manner)
+        run(job, manner, by)
 
 
 def _check_for_networks(**given: Any) -> None:
