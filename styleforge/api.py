@@ -243,6 +243,7 @@ def video(
     crf: int | None = None,
     sound: bool = True,
     steady: float = STEADINESS,
+    keyframes: Mapping[int | float, str | Path] | None = None,
     engine: Engine | None = None,
     device: str = "auto",
     memory: int | None = None,
@@ -251,9 +252,10 @@ def video(
 ) -> VideoOutcome:
     """Repaint a film without flicker, with its sound, after paintings or by a trained network.
 
-    ``start`` and ``stop`` are seconds. ``options`` are named as on the command line (``size``,
-    ``strength``, ``colors``; for paintings ``steps``, too). What is there already, made in just
-    this way, is left; a run that was killed goes on. An ``engine``, such as
+    ``start`` and ``stop`` are seconds. ``keyframes`` are pictures of frames painted by hand, by
+    number (an int) or second (a float) of what is painted. ``options`` are named as on the command
+    line (``size``, ``strength``, ``colors``; for paintings ``steps``, too). What is there already,
+    made in just this way, is left; a run that was killed goes on. An ``engine``, such as
     ``Engine(workers=2)``, paints shots side by side. Raises :class:`StyleforgeError`.
 
     >>> styleforge.video("clip.mp4", style="mosaic", output="painted.mp4", size=48).frames
@@ -275,6 +277,7 @@ def video(
         codec=codec,
         crf=crf,
         sound=sound,
+        keyframes=[(at, Path(path)) for at, path in (keyframes or {}).items()],
         steadiness=steady,
         device=device,
         memory=memory,

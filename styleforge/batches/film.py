@@ -17,15 +17,9 @@ from styleforge.batches.torchrun import gathered, joined, told
 from styleforge.core.errors import StoppedError, WorkError
 from styleforge.films.overlap import ahead
 from styleforge.films.shots import Shot, cuts, fair_shares, shots_of
-from styleforge.jobs.film_shots import shot_painter
+from styleforge.jobs.film_keyframes import shot_painter
 from styleforge.jobs.video import VideoJob, VideoRequest
-from styleforge.jobs.video_run import Painted, VideoRun, put_together
-
-
-class Looked(NamedTuple):
-    """A frame was looked at, to find the shots, before anything is painted."""
-
-    number: int
+from styleforge.jobs.video_run import Painted, Underway, VideoRun, put_together
 
 
 @dataclass(frozen=True)
@@ -34,11 +28,13 @@ class FilmWork:
 
     request: VideoRequest
 
-    def begin(self, device: torch.device, split: Split) -> Callable[[Shot], Iterator[Painted]]:
+    def begin(
+        self, device: torch.device, split: Split
+    ) -> Callable[[Shot], Iterator[Underway | Painted]]:
         job = VideoJob.loaded(replace(self.request, device=str(device)))
         return shot_painter(job.on(job.device, workers=split.workers)).paint
 
-    def died(self, shot: Shot, times: int) -> Painted:
+    def died(self, shot: Shot, times: int) -> Underway | Painted:
         raise WorkError(
             f"a worker died {times} times over the frames from {shot.begin} on; "
             "what is finished is there when started again"
@@ -73,14 +69,14 @@ class ShotsRun:
         self._engine = engine
         self._is_stopped = is_stopped
 
-    def __iter__(self) -> Iterator[Looked | Painted]:
+    def __iter__(self) -> Iterator[Underway | Painted]:
         if self._engine.name == "torchrun":
             with joined() as (rank, count):
                 yield from self._carry_out(rank, count)
         else:
             yield from self._carry_out()
 
-    def _carry_out(self, rank: int = 0, count: int = 1) -> Iterator[Looked | Painted]:
+    def _carry_out(self, rank: int = 0, count: int = 1) -> Iterator[Underway | Painted]:
         """What falls to one of several processes; the first one has the folder and the film."""
         self.leads = rank == 0
         with ExitStack() as stack:
@@ -96,7 +92,7 @@ class ShotsRun:
             if self.leads:
                 self._put_together(shots or [])
 
-    def _find_shots(self) -> Generator[Looked, None, list[Shot]]:
+    def _find_shots(self) -> Generator[Underway, None, list[Shot]]:
         """Those of a run before this one, where it had found them."""
         work = self.job.work
         shots = work.shots()
@@ -107,14 +103,14 @@ class ShotsRun:
                 if self._is_stopped():
                     raise StoppedError("nothing was painted")
                 begins.append(begun)
-                yield Looked(number)
+                yield Underway(number, "looking for shots")
             shots = shots_of(begins)
             work.save_shots(shots)
         self.shots = len(shots)
         self.kept = sum(work.has(number) for shot in shots for number in shot.numbers)
         return shots
 
-    def _paint(self, shots: list[Shot], rank: int) -> Iterator[Painted]:
+    def _paint(self, shots: list[Shot], rank: int) -> Iterator[Underway | Painted]:
         self.total = sum(len(shot.numbers) for shot in shots)
         if self._engine.name == "ray":
             yield from run_on_ray(

@@ -10,7 +10,7 @@ import typer
 
 from styleforge.cli import completion, options
 from styleforge.cli.options import SAVED, SETTINGS, examples
-from styleforge.cli.parsing import memory_size, moment
+from styleforge.cli.parsing import keyframe, memory_size, moment
 from styleforge.cli.report import Manner
 from styleforge.core.errors import UsageError
 
@@ -22,6 +22,7 @@ PREVIEW_SIZE, PREVIEW_PRESET = 256, "preview"
     "video clip.mp4 painting.jpg -o painted.mp4",
     "video clip.mp4 --style mosaic -o painted.mp4",
     "video clip.mp4 painting.jpg --from 0:10 --to 0:15 --preview",
+    "video clip.mp4 painting.jpg --keyframe 0=a.png --keyframe 120=b.png",
 )
 def video(
     film: Annotated[
@@ -78,6 +79,16 @@ def video(
             rich_help_panel=SETTINGS,
         ),
     ] = 0.8,
+    keyframes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keyframe",
+            metavar="N=PICTURE",
+            help="Frame N (0: the first painted), or a time, as painted by hand; repeatable.",
+            show_default=False,
+            rich_help_panel=SETTINGS,
+        ),
+    ] = None,
     codec: Annotated[
         str,
         typer.Option(
@@ -169,6 +180,7 @@ def video(
         codec=codec,
         crf=crf,
         sound=not no_sound,
+        keyframes=[keyframe(text) for text in keyframes or ()],
         steadiness=steady,
         device=device,
         precision=precision,

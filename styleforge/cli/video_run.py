@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from styleforge.batches.engines import Engine
-from styleforge.batches.film import Looked, ShotsRun, film_run
+from styleforge.batches.film import ShotsRun, film_run
 from styleforge.cli.parsing import duration
 from styleforge.cli.progress import bar, print_json, print_lines, say, suggest
 from styleforge.cli.report import Manner, conclude
@@ -20,7 +20,7 @@ from styleforge.core.devices import describe
 from styleforge.core.errors import INTERRUPTED
 from styleforge.core.signals import StopRequest
 from styleforge.jobs.video import VideoJob
-from styleforge.jobs.video_run import VideoRun
+from styleforge.jobs.video_run import Underway, VideoRun
 
 ALONE = Engine()
 
@@ -91,12 +91,10 @@ def _follow(video: VideoRun | ShotsRun, manner: Manner) -> None:
     kept, new, started = 0, 0, time.perf_counter()
     with bar(video.job.frame_count, quiet=manner.quiet, unit="frame") as shown:
         for record in video:
-            if isinstance(record, Looked):
-                shown.set_postfix_str("looking for shots", refresh=False)
-                shown.update()
+            if isinstance(record, Underway):
+                shown.set_postfix_str(f"{record.doing}, frame {record.number}")
                 continue
             if not kept + new and isinstance(video, ShotsRun):
-                shown.reset()
                 started = time.perf_counter()
             kept, new = kept + record.kept, new + (not record.kept)
             if new:

@@ -242,6 +242,20 @@ def _resized(levels: Levels, size: Size) -> Levels:
     return np.asarray(Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC))
 
 
+def frame_times(film: Film, span: Span = WHOLE) -> list[int]:
+    """When frames of the span are shown, as the file's packets say: nothing is decoded.
+
+    In units of the time base. A damaged film may have fewer frames than this.
+    """
+    if is_webp(film.path):
+        return [shown.time for shown in shown_frames(film, span)]
+    with opened(film.path) as container:
+        packets = container.demux(container.streams.video[0])
+        found = {one.pts - film.zero for one in packets if one.pts is not None and one.size}
+    base = film.time_base
+    return sorted(t for t in found if span.has_begun(t * base) and not span.is_over(t * base))
+
+
 class FrameReader:
     """Frames by their numbers, forwards: of what lies between no picture is made.
 

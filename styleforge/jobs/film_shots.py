@@ -11,14 +11,14 @@ from styleforge.films.reading import FrameReader, Levels
 from styleforge.films.shots import Shot
 from styleforge.jobs.film_painters import Moved
 from styleforge.jobs.video import VideoJob
-from styleforge.jobs.video_run import Painted
+from styleforge.jobs.video_run import Painted, Underway
 
 
 class ShotPainter(Protocol):
     """Paints shots, in whatever order; what is there of one is kept."""
 
-    def paint(self, shot: Shot, /) -> Iterator[Painted]:
-        """Yields its frames as they are in the work folder."""
+    def paint(self, shot: Shot, /) -> Iterator[Underway | Painted]:
+        """Yields its frames as they are in the work folder; may be closed after each record."""
 
 
 class ForwardShots:
@@ -56,8 +56,3 @@ def moving(frames: Iterator[Levels]) -> Iterator[tuple[Levels, Motion | None]]:
     for frame in frames:
         yield frame, None if before is None else motion(frame, before)
         before = frame
-
-
-def shot_painter(job: VideoJob) -> ShotPainter:
-    """What paints the shots of a job."""
-    return ForwardShots(job)

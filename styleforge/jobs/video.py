@@ -28,11 +28,12 @@ from styleforge.films.writing import SUFFIXES, Encoding
 from styleforge.images.geometry import Size
 from styleforge.images.load import stem_of
 from styleforge.jobs.film_painters import FilmPainter, OptimizedFilm, SteadyNetwork
+from styleforge.jobs.keyframes import placed
 from styleforge.jobs.look import Look
 from styleforge.jobs.mistakes import check_painting, check_style
 from styleforge.jobs.naming import shortened
 from styleforge.jobs.painters import NetworkPainter, TransferPainter
-from styleforge.jobs.recipe import Input, VideoRecipe, essence, load_recipe, versions
+from styleforge.jobs.recipe import Input, Keyframe, VideoRecipe, essence, load_recipe, versions
 from styleforge.jobs.styles import OptimizedStyle, Painting, trained_style
 from styleforge.presets.transfer import DEFAULT_PRESET, Preset
 from styleforge.transfers.estimate import available_memory
@@ -64,6 +65,8 @@ class VideoRequest:
     codec: str = ""
     crf: int | None = None
     sound: bool = True
+    keyframes: Sequence[tuple[int | float, Path]] = ()
+    """Frames painted by hand: number, or second as a float, of what is painted; picture."""
     steadiness: float = STEADINESS
     device: str = "auto"
     precision: str = "auto"
@@ -98,6 +101,7 @@ class VideoJob:
     encoding: Encoding
     painter: NetworkPainter | TransferPainter
     device: torch.device
+    keyframes: Sequence[Keyframe] = ()
 
     @classmethod
     def prepare(cls, request: VideoRequest) -> VideoJob:
@@ -116,8 +120,10 @@ class VideoJob:
         encoding = _encoding(request)
         encoding.check(request.path, film, sound=request.sound)
         size = encoding.size(request.wanted or film.size, 0 if request.wanted else request.longest)
+        keyframes = placed(request.keyframes, film, request.span, size)
         device = pick_device(request.device)
-        return cls(request, film, size, encoding, _painter(request, device), device)
+        painter = _painter(request, device)
+        return cls(request, film, size, encoding, painter, device, keyframes)
 
     def on(self, device: torch.device, *, workers: int = 1) -> VideoJob:
         """The same on a device, whose memory so many workers share."""
@@ -158,6 +164,7 @@ class VideoJob:
             sound=request.sound,
             device=self.device.type,
             versions=versions(),
+            keyframes=[*self.keyframes],
         )
 
     @cached_property
@@ -185,17 +192,19 @@ class VideoJob:
     @property
     def needs_shots(self) -> bool:
         """Whether frames depend on later ones of their shot, so that its end must be known."""
-        return False
+        return bool(self.keyframes)
 
-    def film_painter(self) -> FilmPainter:
-        """What paints the frames."""
+    def film_painter(self, steadiness: float | None = None) -> FilmPainter:
+        """What paints the frames; a network's by ``steadiness``, or as was wished."""
         if isinstance(self.painter, NetworkPainter):
-            return SteadyNetwork(self.painter, self.request.steadiness)
+            wished = self.request.steadiness
+            return SteadyNetwork(self.painter, wished if steadiness is None else steadiness)
         return OptimizedFilm(OptimizedFrames(self.painter.studio, self.size))
 
     def _check_output(self) -> None:
         width, height = self.size
-        inputs = [self.film.path, *self._style_files]
+        by_hand = [Path(one.picture.path) for one in self.keyframes]
+        inputs = [self.film.path, *self._style_files, *by_hand]
         same = self.output.is_file() and self._is_there
         needed = width * height * _FRAME_BYTES * self.frame_count
         check_place(self.output, inputs=inputs, force=self.request.force or same, needed=needed)

@@ -25,6 +25,13 @@ class Painted(NamedTuple):
     kept: bool
 
 
+class Underway(NamedTuple):
+    """Something that must be done before a frame can be painted."""
+
+    number: int
+    doing: str
+
+
 class _Seen(NamedTuple):
     """A frame before it is painted.
 

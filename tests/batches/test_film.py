@@ -18,11 +18,11 @@ import pytest
 import torch
 
 from styleforge.batches.engines import Engine
-from styleforge.batches.film import Looked, ShotsRun, carry_out, film_run
+from styleforge.batches.film import ShotsRun, carry_out, film_run
 from styleforge.core.errors import StoppedError, UsageError
 from styleforge.jobs.styles import Painting
 from styleforge.jobs.video import VideoJob, VideoRequest
-from styleforge.jobs.video_run import VideoRun
+from styleforge.jobs.video_run import Underway, VideoRun
 from tests.batches.conftest import PRESET
 from tests.cli.test_models import write_model
 from tests.conftest import mostly_slow
@@ -58,11 +58,11 @@ def test_several_workers_make_the_bytes_of_one(prepare: Prepare, network: bool) 
     alone = film_run(prepare("alone.mp4", network=network), Engine())
     assert isinstance(alone, VideoRun)
     assert len(list(alone)) == sum(LENGTHS)
-    for workers in (1, 2, 5):
+    for workers in (2, 5):
         run = ShotsRun(prepare(f"{workers}.mp4", network=network), Engine(workers=workers))
         records = list(run)
-        assert [record.number for record in records if isinstance(record, Looked)] == [*range(9)]
-        numbers = [record.number for record in records if not isinstance(record, Looked)]
+        assert [record.number for record in records if isinstance(record, Underway)] == [*range(9)]
+        numbers = [record.number for record in records if not isinstance(record, Underway)]
         assert sorted(numbers) == [*range(9)]
         assert (run.count, run.shots, run.is_whole) == (9, len(LENGTHS), True)
         assert Path(f"{workers}.mp4").read_bytes() == Path("alone.mp4").read_bytes()
@@ -70,14 +70,15 @@ def test_several_workers_make_the_bytes_of_one(prepare: Prepare, network: bool) 
 
 
 def painted(run: ShotsRun | VideoRun) -> Iterator[int]:
-    return (record.number for record in run if not isinstance(record, Looked))
+    return (record.number for record in run if not isinstance(record, Underway))
 
 
 def test_a_run_that_is_stopped_leaves_the_frames_without_a_gap(prepare: Prepare) -> None:
     carry_out(prepare("whole.mp4"), Engine())
     done: list[int] = []
     run = ShotsRun(prepare("out.mp4"), TWO, lambda: len(done) >= 4)
-    done.extend(number for number in painted(run) if not done.append(number))  # type: ignore[func-returns-value]
+    for number in painted(run):
+        done.append(number)
     there = sorted(int(path.stem) for path in Path("out.mp4.frames").glob("0*.png"))
     assert len(there) >= 4
     without_gap = next(k for k in range(10) if k not in there)
@@ -90,6 +91,7 @@ def test_a_run_that_is_stopped_leaves_the_frames_without_a_gap(prepare: Prepare)
     assert Path("out.mp4").read_bytes() == Path("whole.mp4").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_one_frame_by_frame(prepare: Prepare) -> None:
     carry_out(prepare("whole.mp4"), Engine())
     done: list[int] = []
@@ -206,7 +208,7 @@ def test_ctrl_c_leaves_a_film_of_what_is_finished(whole: bytes) -> None:
     assert process.returncode == 130, err
     assert "finishing this frame; again to stop now" in err
     frames = frames_of(Path("out.mp4"))
-    assert np.array_equal(frames[0], frames_of(Path("whole.mp4"))[0])
+    assert np.abs(frames[0].astype(int) - frames_of(Path("whole.mp4"))[0]).mean() < 2
     assert 0 < len(frames) < 60
     finish(command("out.mp4", "--workers", "2"))
     assert Path("out.mp4").read_bytes() == whole
