@@ -146,7 +146,7 @@ def film_run(
     """Frame by frame as the film is read, where one worker can; else shot by shot."""
     alone = engine.name == "local" and (engine.workers or 1) == 1 and len(_devices(job)) == 1
     if alone and not job.needs_shots:
-        return VideoRun(job, is_stopped)
+        return VideoRun(job, is_stopped, threads=engine.threads)
     return ShotsRun(job, engine, is_stopped)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from styleforge.cli.report import Manner, conclude
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.devices import describe
 from styleforge.core.errors import INTERRUPTED
+from styleforge.core.processes import is_first
 from styleforge.core.signals import StopRequest
 from styleforge.jobs.video import VideoJob
 from styleforge.jobs.video_run import Underway, VideoRun
@@ -27,6 +29,8 @@ ALONE = Engine()
 
 def run(job: VideoJob, manner: Manner, engine: Engine = ALONE) -> None:
     """Carry a job out to its film; after Ctrl-C it is a film of what is finished, and exits 130."""
+    if not is_first():
+        manner = replace(manner, quiet=True, as_json=False, shown=False)
     if job.is_finished:
         _say_finished(job, manner)
         return

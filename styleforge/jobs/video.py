@@ -127,6 +127,8 @@ class VideoJob:
 
     def on(self, device: torch.device, *, workers: int = 1) -> VideoJob:
         """The same on a device, whose memory so many workers share."""
+        if device == self.device and workers == 1:
+            return self
         memory = (self.request.memory or available_memory(device)) // workers
         painter = _painter(replace(self.request, memory=memory), device)
         return replace(self, painter=painter, device=device)

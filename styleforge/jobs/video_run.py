@@ -7,6 +7,8 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from typing import NamedTuple
 
+import torch
+
 from styleforge.core.errors import StoppedError
 from styleforge.core.files import replaced
 from styleforge.films.cuts import begins_shot
@@ -50,7 +52,13 @@ class VideoRun:
     Where ``is_stopped`` nothing new is begun, and what is finished becomes a film of its own.
     """
 
-    def __init__(self, job: VideoJob, is_stopped: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        job: VideoJob,
+        is_stopped: Callable[[], bool] = lambda: False,
+        *,
+        threads: int | None = None,
+    ) -> None:
         self.job = job
         self.total = job.frame_count
         """About how many frames there will be."""
@@ -63,10 +71,11 @@ class VideoRun:
         self.shots = 0
         self._is_stopped = is_stopped
         self._painter = job.film_painter()
+        self._threads = threads
 
     def __iter__(self) -> Iterator[Painted]:
         job = self.job
-        with job.work.held():
+        with job.work.held(), _threads(self._threads):
             with ExitStack() as stack:
                 writer = stack.enter_context(film_file(job))
                 sink = stack.enter_context(Behind[tuple[Frame, int | None]](self._keep(writer)))
@@ -122,6 +131,17 @@ class VideoRun:
                 moved = motion(frame.levels, before)
             yield _Seen(frame, moved, begins, kept)
             before = frame.levels
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Of the processor, to compute with; None: as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
