@@ -18,6 +18,7 @@ from styleforge.core.errors import StoppedError, WorkError
 from styleforge.films.overlap import ahead
 from styleforge.films.shots import Shot, cuts, fair_shares, shots_of
 from styleforge.jobs.film_keyframes import shot_painter
+from styleforge.jobs.keyframes import check_there
 from styleforge.jobs.video import VideoJob, VideoRequest
 from styleforge.jobs.video_run import Painted, Underway, VideoRun, put_together
 
@@ -106,8 +107,10 @@ class ShotsRun:
                 yield Underway(number, "looking for shots")
             shots = shots_of(begins)
             work.save_shots(shots)
+        numbers = [number for shot in shots for number in shot.numbers]
+        check_there(self.job.keyframes, len(numbers))
         self.shots = len(shots)
-        self.kept = sum(work.has(number) for shot in shots for number in shot.numbers)
+        self.kept = sum(map(work.has, numbers))
         return shots
 
     def _paint(self, shots: list[Shot], rank: int) -> Iterator[Underway | Painted]:

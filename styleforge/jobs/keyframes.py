@@ -30,10 +30,20 @@ def placed(
         return []
     times = frame_times(film, span)
     found = [Keyframe(_number(at, times, film), _input(path, size)) for at, path in wanted]
+    check_there(found, len(times))
     twice = [number for number, n in Counter(one.number for one in found).items() if n > 1]
     if twice:
         raise UsageError(f"`keyframe` {twice[0]} is there twice; name one picture for a frame")
     return sorted(found, key=lambda one: one.number)
+
+
+def check_there(keyframes: Sequence[Keyframe], frames: int) -> None:
+    """Raise :class:`UsageError` for one beyond so many frames: a damaged film has fewer."""
+    for one in keyframes:
+        if not 0 <= one.number < frames:
+            raise UsageError(
+                f"`keyframe` {one.number} is not a frame of the film; they are 0 to {frames - 1}"
+            )
 
 
 def levels_of(keyframe: Keyframe, size: Size) -> Levels:
@@ -43,17 +53,13 @@ def levels_of(keyframe: Keyframe, size: Size) -> Levels:
 
 def _number(at: int | float, times: Sequence[int], film: Film) -> int:
     """Of the frame that is shown then."""
-    number = at
-    if isinstance(at, float):
-        number = bisect_right([float((t - times[0]) * film.time_base) for t in times], at) - 1
-        last = float((times[-1] - times[0] + film.usual_duration) * film.time_base)
-        if at >= last:
-            raise UsageError(f"`keyframe` {at:g} s is beyond the film, which ends at {last:.2f} s")
-    if not 0 <= number < len(times):
-        raise UsageError(
-            f"`keyframe` {number} is not a frame of the film; they are 0 to {len(times) - 1}"
-        )
-    return int(number)
+    if isinstance(at, int) or not times:
+        return int(at)
+    seconds = [float((time - times[0]) * film.time_base) for time in times]
+    end = seconds[-1] + float(film.usual_duration * film.time_base)
+    if at >= end:
+        raise UsageError(f"`keyframe` {at:g} s is beyond the film, which ends at {end:.2f} s")
+    return bisect_right(seconds, at) - 1
 
 
 def _input(path: Path, size: Size) -> Input:
