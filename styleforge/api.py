@@ -244,7 +244,7 @@ def video(
     sound: bool = True,
     steady: float = STEADINESS,
     keyframes: Mapping[int | float, str | Path] | None = None,
-    engine: Engine | None = None,
+    workers: int = 1,
     device: str = "auto",
     memory: int | None = None,
     force: bool = False,
@@ -255,8 +255,8 @@ def video(
     ``start`` and ``stop`` are seconds. ``keyframes`` are pictures of frames painted by hand, by
     number (an int) or second (a float) of what is painted. ``options`` are named as on the command
     line (``size``, ``strength``, ``colors``; for paintings ``steps``, too). What is there already,
-    made in just this way, is left; a run that was killed goes on. An ``engine``, such as
-    ``Engine(workers=2)``, paints shots side by side. Raises :class:`StyleforgeError`.
+    made in just this way, is left; a run that was killed goes on. So many ``workers`` paint shots
+    side by side. Raises :class:`StyleforgeError`.
 
     >>> styleforge.video("clip.mp4", style="mosaic", output="painted.mp4", size=48).frames
     3
@@ -283,7 +283,7 @@ def video(
         memory=memory,
         force=force,
     )
-    return carry_out(VideoJob.prepare(request), engine or Engine())
+    return carry_out(VideoJob.prepare(request), Engine(workers=workers))
 
 
 def batch(
