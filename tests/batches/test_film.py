@@ -177,7 +177,7 @@ def is_painting(output: str, frames: int) -> bool:
 
 
 def wait_for(something: Callable[[], bool]) -> None:
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while not something():
         assert time.monotonic() < until
         time.sleep(0.002)
