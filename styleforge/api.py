@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from styleforge.batches.engines import Engine
+from styleforge.batches.film import VideoOutcome, carry_out
 from styleforge.batches.job import BatchJob, BatchRequest
 from styleforge.batches.work import Outcome
 from styleforge.core.errors import UsageError
@@ -31,7 +33,7 @@ from styleforge.jobs.styles import Painting
 from styleforge.jobs.stylize import StylizeJob, StylizeRequest
 from styleforge.jobs.texture import TextureRequest
 from styleforge.jobs.transfer import TransferJob, TransferRequest, TransferRun
-from styleforge.jobs.video import VideoJob, VideoOutcome, VideoRequest, carry_out
+from styleforge.jobs.video import VideoJob, VideoRequest
 from styleforge.presets.training import DEFAULT_TRAINING_PRESET, load_training_preset
 from styleforge.presets.transfer import DEFAULT_PRESET, load_preset, settings_by_key
 from styleforge.training import job as training_job
@@ -241,6 +243,8 @@ def video(
     crf: int | None = None,
     sound: bool = True,
     steady: float = STEADINESS,
+    keyframes: Mapping[int | float, str | Path] | None = None,
+    workers: int = 1,
     device: str = "auto",
     memory: int | None = None,
     force: bool = False,
@@ -248,9 +252,11 @@ def video(
 ) -> VideoOutcome:
     """Repaint a film without flicker, with its sound, after paintings or by a trained network.
 
-    ``start`` and ``stop`` are seconds. ``options`` are named as on the command line (``size``,
-    ``strength``, ``colors``; for paintings ``steps``, too). What is there already, made in just
-    this way, is left; a run that was killed goes on. Raises :class:`StyleforgeError`.
+    ``start`` and ``stop`` are seconds. ``keyframes`` are pictures of frames painted by hand, by
+    number (an int) or second (a float) of what is painted. ``options`` are named as on the command
+    line (``size``, ``strength``, ``colors``; for paintings ``steps``, too). What is there already,
+    made in just this way, is left; a run that was killed goes on. So many ``workers`` paint shots
+    side by side. Raises :class:`StyleforgeError`.
 
     >>> styleforge.video("clip.mp4", style="mosaic", output="painted.mp4", size=48).frames
     3
@@ -271,12 +277,13 @@ def video(
         codec=codec,
         crf=crf,
         sound=sound,
+        keyframes=[(at, Path(path)) for at, path in (keyframes or {}).items()],
         steadiness=steady,
         device=device,
         memory=memory,
         force=force,
     )
-    return carry_out(VideoJob.prepare(request))
+    return carry_out(VideoJob.prepare(request), Engine(workers=workers))
 
 
 def batch(

@@ -14,6 +14,7 @@ from PIL import Image
 import styleforge
 from styleforge import api
 from styleforge.core.errors import UsageError
+from styleforge.films.reading import open_film, read_frames
 from styleforge.images.load import as_picture, load_image
 from styleforge.jobs.recipe import load_recipe
 from styleforge.transfers import run
@@ -184,3 +185,18 @@ def test_a_film_is_painted_after_a_painting_and_only_once(folder: Path) -> None:
     ]
     assert [(one.frames, one.skipped) for one in painted] == [(3, False), (3, True)]
     assert (folder / "out.mp4").is_file()
+
+
+def test_a_film_with_a_frame_painted_by_hand(folder: Path) -> None:
+    Image.new("RGB", open_film(folder / "clip.mp4").size, "red").save(folder / "red.png")
+    done = styleforge.video(
+        *("clip.mp4", "painting.jpg"),
+        output="out.mp4",
+        preset="p.yaml",
+        steps=1,
+        keyframes={1: "red.png"},
+        workers=2,
+    )
+    assert done.frames == 3
+    frame = [*read_frames(open_film(done.output))][1].levels
+    assert frame[..., 0].mean() > frame[..., 2].mean() + 200

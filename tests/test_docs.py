@@ -98,7 +98,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         _mask(tmp_path / f"{before}sky.png", (width, height), (0, 0, width, height // 2))
         _mask(tmp_path / f"{before}ground.png", (width, height), (0, height // 2, width, height))
     (tmp_path / "sample_images").symlink_to(SAMPLES)
-    save(tmp_path / "clip.mp4", pan(5), sound="aac")
+    clip = pan(5)
+    save(tmp_path / "clip.mp4", clip, sound="aac")
+    for name, frame in {"first": clip[0], "later": clip[2]}.items():
+        Image.fromarray(frame).save(tmp_path / f"{name}.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 
-from styleforge.batches.local import Split, fastest_split, first_paintable, run_local
+from styleforge.batches.engines import Engine, Split
+from styleforge.batches.local import fastest_split, first_paintable, run_local
 from styleforge.batches.plan import Batch, Painters
 from styleforge.batches.sources import DEFAULT_NAME, Source, find_sources, plan_tasks
 from styleforge.batches.work import Outcome
@@ -25,11 +26,6 @@ from styleforge.jobs.spelling import with_weight
 from styleforge.jobs.styles import OptimizedStyle, Painting, Style, TrainedStyle, stylizing_model
 from styleforge.networks.registry import find_model, find_style
 from styleforge.presets.transfer import DEFAULT_PRESET, INITIAL_IMAGES, Preset, load_preset
-
-Engine = Literal["local", "torchrun", "ray"]
-
-_MOST_THREADS = 4096
-"""More than machines have cores; OpenMP crashes at some number."""
 
 
 @dataclass(frozen=True)
@@ -255,13 +251,7 @@ def _is_file_name(name: str) -> bool:
 
 def _check_options(request: BatchRequest) -> None:
     """Raise :class:`UsageError` for values that do not go together."""
-    if request.engine not in get_args(Engine):
-        raise UsageError(f"`engine` is {', '.join(get_args(Engine))} (not {request.engine!r})")
-    threads = (request.workers or 1) * (request.threads or 1)
-    if threads > _MOST_THREADS:
-        raise UsageError(f"`workers` times `threads` is at most {_MOST_THREADS} (not {threads})")
-    if request.address and request.engine != "ray":
-        raise UsageError("`address` is of a Ray cluster; use it with `engine` ray")
+    Engine(request.engine, request.address, request.workers, request.threads).check()
     if request.sequence and (request.engine != "local" or (request.workers or 1) > 1):
         raise UsageError("`sequence` goes frame by frame: with `engine` local and one worker")
 

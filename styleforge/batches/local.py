@@ -5,16 +5,18 @@ Workers are threads: torch computes outside Python's lock, and the network is th
 
 from __future__ import annotations
 
+import contextlib
 import os
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 import torch
 
+from styleforge.batches.engines import Split
 from styleforge.batches.plan import Batch, Painters
+from styleforge.batches.side_by_side import side_by_side
 from styleforge.batches.sources import Task
 from styleforge.batches.work import Outcome, perform
 from styleforge.core.errors import StyleforgeError, reason_of
@@ -26,14 +28,6 @@ _READERS = 2
 
 _WORTH_MEASURING = 4
 """Tasks per core from which on the measurement of the fastest split pays."""
-
-
-@dataclass(frozen=True)
-class Split:
-    """So many pictures side by side, each on so many of the processor's threads."""
-
-    workers: int
-    threads: int
 
 
 def run_local(
@@ -48,45 +42,14 @@ def run_local(
     ``painters`` are of one device each, which ``split.workers`` share. Where ``is_stopped``, what
     is being painted is finished and nothing new begun.
     """
-    outcomes: queue.Queue[Outcome | BaseException | None] = queue.Queue()
-    tasks = iter(enumerate(batch.tasks))
-    lock = threading.Lock()
-    abandoned = threading.Event()
-
-    def take() -> tuple[int, Task] | None:
-        with lock:
-            return None if abandoned.is_set() or is_stopped() else next(tasks, None)
-
-    def work(own: Painters, turn: _Turn) -> None:
-        torch.set_num_threads(split.threads)
-        try:
-            while (taken := take()) is not None:
-                outcomes.put(_perform(batch, *taken, own, turn))
-        except _Stopped:
-            pass
-        except BaseException as error:  # the main thread shows it
-            outcomes.put(error)
-        finally:
-            outcomes.put(None)
-
-    threads = []
-    for own in painters:
-        turn = _Turn(split.workers, is_stopped)
-        for _ in range(1 if batch.sequence else split.workers + _READERS):
-            threads.append(threading.Thread(target=work, args=(own, turn), daemon=True))
-    own_threads = torch.get_num_threads()
-    try:
-        for thread in threads:
-            thread.start()
-        yield from _until_all_end(outcomes, len(threads))
-    except (Exception, GeneratorExit):
-        abandoned.set()
-        for thread in threads:  # Python cannot end in good order while they compute
-            thread.join()
-        raise
-    finally:
-        abandoned.set()
-        torch.set_num_threads(own_threads)
+    turns = [(own, _Turn(split.workers, is_stopped)) for own in painters]
+    count = 1 if batch.sequence else split.workers + _READERS
+    yield from side_by_side(
+        [*enumerate(batch.tasks)],
+        [partial(_perform, batch, *turn) for turn in turns for _ in range(count)],
+        threads=split.threads,
+        is_stopped=is_stopped,
+    )
 
 
 def fastest_split(painter: Painter, picture: Picture, tasks: int) -> Split:
@@ -138,32 +101,25 @@ class _Turn:
         self._places.release()
 
 
-def _perform(batch: Batch, index: int, task: Task, painters: Painters, turn: _Turn) -> Outcome:
+def _perform(
+    batch: Batch, painters: Painters, turn: _Turn, numbered: tuple[int, Task]
+) -> Iterator[Outcome]:
+    """None where it is stopped before it is painted."""
+    index, task = numbered
     try:
         painter = painters.of(task)
     except Exception as error:
-        return Outcome(task, "failed", 0.0, reason_of(error))
-    return perform(
-        task,
-        painter,
-        force=batch.force,
-        kept=batch.kept,
-        before=batch.before(index),
-        turn=turn,
-    )
-
-
-def _until_all_end(
-    outcomes: queue.Queue[Outcome | BaseException | None], threads: int
-) -> Iterator[Outcome]:
-    while threads:
-        outcome = outcomes.get()
-        if isinstance(outcome, BaseException):
-            raise outcome
-        if outcome is None:
-            threads -= 1
-        else:
-            yield outcome
+        yield Outcome(task, "failed", 0.0, reason_of(error))
+        return
+    with contextlib.suppress(_Stopped):
+        yield perform(
+            task,
+            painter,
+            force=batch.force,
+            kept=batch.kept,
+            before=batch.before(index),
+            turn=turn,
+        )
 
 
 def _speed(painter: Painter, picture: Picture, split: Split) -> float:

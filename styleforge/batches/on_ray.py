@@ -1,91 +1,110 @@
-"""A batch on Ray: actors that load the painters once, on this machine or on a cluster.
+"""Tasks on Ray: actors that load everything once, on this machine or on a cluster.
 
 An actor that dies is started again and takes up its task again; a task whose result is there is
-skipped, so nothing is lost and nothing is done twice. A picture that kills its actor every time,
-such as one that does not fit into the memory, has failed.
+skipped, so nothing is lost and nothing is done twice. A task that kills its actor every time, such
+as a picture that does not fit into the memory, has failed.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from operator import length_hint
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 
-from styleforge.batches.local import Split, cores
-from styleforge.batches.plan import Batch, Painters
-from styleforge.batches.sources import Task
-from styleforge.batches.work import Outcome, perform
+from styleforge.batches.engines import Engine, Split, Work
+from styleforge.batches.local import cores
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.errors import StyleforgeError, UsageError, WorkError
 
+Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
+
 _RETRIES = 2
+
+_AT_A_TIME = 2.0
+"""Seconds after which an actor tells what it has done, and may be told to stop."""
 
 _STORE_BYTES = 80 * 2**20
 """Ray's object store: pictures go through files, and only their names through Ray."""
 
 
-class Worker:
+class Worker(Generic[Task, Outcome]):
     """What an actor does."""
 
-    def __init__(self, batch: Batch, folder: str, device: str, split: Split) -> None:
-        os.chdir(folder)  # where the batch's paths begin
+    def __init__(self, work: Work[Task, Outcome], folder: str, device: str, split: Split) -> None:
+        os.chdir(folder)  # where the paths begin
         keep_freed_memory()
         torch.set_num_threads(split.threads)
-        self._batch = batch
-        self._painters = Painters(batch, torch.device(device), workers=split.workers)
+        self._perform = work.begin(torch.device(device), split)
+        self._task: Task | None = None
+        self._outcomes: Iterator[Outcome] = iter(())
 
-    def perform(self, task: Task) -> Outcome:
-        try:
-            return perform(
-                task, self._painters.of(task), force=self._batch.force, kept=self._batch.kept
-            )
-        except StyleforgeError as error:
-            return Outcome(task, "failed", 0.0, str(error))
+    def perform(self, task: Task) -> tuple[list[Outcome], bool]:
+        """What becomes of a task within some seconds, and whether that is all.
+
+        Asked again, it goes on; so does another actor, where this one died.
+        """
+        if task != self._task:
+            self._task, self._outcomes = task, iter(self._perform(task))
+        found: list[Outcome] = []
+        until = time.monotonic() + _AT_A_TIME
+        for outcome in self._outcomes:
+            found.append(outcome)
+            if time.monotonic() >= until and length_hint(self._outcomes, 1):
+                return found, False
+        self._task = None
+        return found, True
 
 
 def run_on_ray(
-    batch: Batch,
+    work: Work[Task, Outcome],
+    tasks: Sequence[Task],
     device: torch.device,
+    engine: Engine,
     *,
-    threads: int,
-    workers: int | None = None,
-    address: str = "",
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
     """Carry out all tasks on so many actors, or as many as there is room for; yields outcomes.
 
-    ``address`` is of a cluster that runs already and sees the same files; empty: one is started
-    here. Raises :class:`UsageError` where Ray is not installed or the cluster is not there.
+    The engine's ``address`` is of a cluster that runs already and sees the same files; empty: one
+    is started here. Raises :class:`UsageError` where Ray is not installed or the cluster is not
+    there.
     """
-    ray = _ray()
-    _connect(ray, address, cpus=threads * (workers or max(1, cores() // threads)))
+    ray, threads, workers = _ray(), engine.threads or 1, engine.workers
+    _connect(ray, engine.address, cpus=threads * (workers or max(1, cores() // threads)))
     try:
         resource = "GPU" if device.type == "cuda" else "CPU"
         needed = 1 if device.type == "cuda" else threads
         room = int(ray.cluster_resources().get(resource, 0)) // needed
         if not room:
             raise UsageError(f"the Ray cluster has no node with {needed} {resource} for a worker")
-        split = Split(min(workers or room, room, len(batch.tasks)), threads)
-        yield from _run(ray, _actors(ray, batch, device, split), batch.tasks, is_stopped)
+        split = Split(min(workers or room, room, len(tasks)), threads)
+        actors = _actors(ray, work, device, split)
+        yield from _run(ray, actors, tasks, work=work, is_stopped=is_stopped)
     finally:
         ray.shutdown()
 
 
-def _actors(ray: Any, batch: Batch, device: torch.device, split: Split) -> list[Any]:
+def _actors(ray: Any, work: Work[Any, Any], device: torch.device, split: Split) -> list[Any]:
     resources = {"num_gpus": 1} if device.type == "cuda" else {"num_cpus": split.threads}
     actor = ray.remote(max_restarts=-1, max_task_retries=_RETRIES, **resources)(Worker)
-    small = replace(batch, tasks=())  # what goes through Ray's store is gone when an actor restarts
     folder = str(Path.cwd())
-    return [actor.remote(small, folder, device.type, split) for _ in range(split.workers)]
+    return [actor.remote(work, folder, device.type, split) for _ in range(split.workers)]
 
 
 def _run(
-    ray: Any, actors: Sequence[Any], tasks: Sequence[Task], is_stopped: Callable[[], bool]
+    ray: Any,
+    actors: Sequence[Any],
+    tasks: Sequence[Task],
+    *,
+    work: Work[Task, Outcome],
+    is_stopped: Callable[[], bool],
 ) -> Iterator[Outcome]:
     """Each actor gets its next task when it has finished the last."""
     idle, left = list(actors), iter(tasks)
@@ -98,19 +117,32 @@ def _run(
             return
         (finished,), _ = ray.wait(list(running), num_returns=1)
         worker, task = running.pop(finished)
-        idle.append(worker)
-        yield _outcome(ray, finished, task)
+        outcomes, is_done = _outcomes(ray, finished, work, task)
+        yield from outcomes
+        if is_done:
+            idle.append(worker)
+        elif not is_stopped():
+            running[worker.perform.remote(task)] = worker, task
 
 
-def _outcome(ray: Any, finished: Any, task: Task) -> Outcome:
+def _outcomes(
+    ray: Any, finished: Any, work: Work[Task, Outcome], task: Task
+) -> tuple[list[Outcome], bool]:
     try:
-        outcome: Outcome = ray.get(finished)
+        outcomes: tuple[list[Outcome], bool] = ray.get(finished)
     except ray.exceptions.ActorDiedError as error:  # it could not even be made
         raise WorkError(f"Ray's workers cannot start: {_first_line(error)}") from error
     except ray.exceptions.RayActorError:
-        times = f"{_RETRIES + 1} times"
-        return Outcome(task, "failed", 0.0, f"{task.source}: its worker died {times} over it")
-    return outcome
+        return [work.died(task, _RETRIES + 1)], True
+    except ray.exceptions.RayTaskError as error:
+        raise _cause(error) from error
+    return outcomes
+
+
+def _cause(error: Any) -> Exception:
+    """What went wrong in an actor, so that a user's mistake is told as one."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, StyleforgeError | MemoryError) else error
 
 
 def _ray() -> Any:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
+from styleforge.batches.engines import Split
 from styleforge.batches.sources import Task
+from styleforge.batches.work import Outcome, perform
+from styleforge.core.errors import StyleforgeError
 from styleforge.jobs.painters import Painter
 from styleforge.jobs.result import EVERYTHING, Kept
 from styleforge.jobs.styles import Style
@@ -68,3 +71,25 @@ class Painters:
                 painter = style.painter(self.device, self._memory // self._workers, last)
                 self._made = (task.style, painter)
             return self._made[1]
+
+
+@dataclass(frozen=True)
+class BatchWork:
+    """What workers elsewhere do of a batch, which brings its tasks one by one."""
+
+    batch: Batch
+
+    def begin(self, device: torch.device, split: Split) -> Callable[[Task], list[Outcome]]:
+        painters = Painters(self.batch, device, workers=split.workers)
+
+        def carry_out(task: Task) -> list[Outcome]:
+            try:
+                painter = painters.of(task)
+            except StyleforgeError as error:
+                return [Outcome(task, "failed", 0.0, str(error))]
+            return [perform(task, painter, force=self.batch.force, kept=self.batch.kept)]
+
+        return carry_out
+
+    def died(self, task: Task, times: int) -> Outcome:
+        return Outcome(task, "failed", 0.0, f"{task.source}: its worker died {times} times over it")

@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import torch.distributed
 
-from styleforge.batches.work import Outcome
 from styleforge.core.errors import UsageError, WorkError
 from styleforge.core.processes import process_group, started_by_torchrun
+
+Outcome = TypeVar("Outcome")
+Value = TypeVar("Value")
 
 _PATIENCE = datetime.timedelta(days=30)
 """How long the first to finish waits for the last."""
@@ -40,10 +43,28 @@ def gathered(outcomes: Sequence[Outcome]) -> list[Outcome]:
     everyones: list[list[Outcome]] | None = None
     if torch.distributed.get_rank() == 0:
         everyones = [[] for _ in range(count)]
-    try:
+    with _all_there():
         torch.distributed.gather_object(list(outcomes), everyones)
+    return list(outcomes) if everyones is None else [o for part in everyones for o in part]
+
+
+def told(value: Value | None) -> Value:
+    """What the first process says, in all of them, which wait for it.
+
+    Raises :class:`WorkError` where one of them has ended before.
+    """
+    said = [value]
+    with _all_there():
+        torch.distributed.broadcast_object_list(said)
+    assert said[0] is not None
+    return said[0]
+
+
+@contextlib.contextmanager
+def _all_there() -> Iterator[None]:
+    try:
+        yield
     except RuntimeError as error:
         raise WorkError(
             "another process has ended; what it left is done when started again"
         ) from error
-    return list(outcomes) if everyones is None else [o for part in everyones for o in part]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -72,19 +72,8 @@ def batch(
     sequence: Annotated[
         bool, typer.Option("--sequence", help="Frames: each starts from the last one's result.")
     ] = False,
-    engine: Annotated[
-        Literal["local", "torchrun", "ray"],
-        typer.Option(help="What carries it out.", rich_help_panel=RUN),
-    ] = "local",
-    address: Annotated[
-        str,
-        typer.Option(
-            metavar="ADDRESS",
-            help="Of a Ray cluster that runs already.",
-            show_default="one is started",
-            rich_help_panel=RUN,
-        ),
-    ] = "",
+    engine: options.Engine = "local",
+    address: options.Address = "",
     workers: Annotated[
         int | None,
         typer.Option(

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import typer
 
+from styleforge.batches.engines import Engine
 from styleforge.batches.job import BatchJob, BatchRequest, make_folder
 from styleforge.batches.on_ray import run_on_ray
+from styleforge.batches.plan import BatchWork
 from styleforge.batches.torchrun import gathered, joined
 from styleforge.cli.batch_report import Report
 from styleforge.cli.progress import say
@@ -77,12 +80,8 @@ def _with_torchrun(job: BatchJob, report: Report, stopped: Callable[[], bool]) -
 
 
 def _with_ray(job: BatchJob, report: Report, stopped: Callable[[], bool]) -> None:
-    outcomes = run_on_ray(
-        job.batch,
-        job.device,
-        threads=job.request.threads or 1,
-        workers=job.request.workers,
-        address=job.request.address,
-        is_stopped=stopped,
-    )
+    request = job.request
+    engine = Engine("ray", request.address, request.workers, request.threads)
+    work = BatchWork(replace(job.batch, tasks=()))  # Ray's store may be gone when an actor restarts
+    outcomes = run_on_ray(work, job.batch.tasks, job.device, engine, is_stopped=stopped)
     report.follow(outcomes, len(job.batch.tasks))

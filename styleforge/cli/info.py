@@ -88,6 +88,8 @@ def _of_video(recipe: VideoRecipe) -> Iterator[Line]:
     yield "file", f"{recipe.codec}{crf}{sound}"
     if recipe.painted_by_network:
         yield "steady", f"{recipe.steady:g}"
+    for one in recipe.keyframes:
+        yield "keyframe", f"{one.number} from {one.picture.path}"
 
 
 def _lines_but(*left_out: str, of: TransferRecipe | StylizeRecipe) -> Iterator[Line]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -244,6 +244,18 @@ Memory = Annotated[
         metavar="BYTES",
         help="What it may take, as in 8GiB.",
         show_default="what is free",
+    ),
+]
+Engine = Annotated[
+    Literal["local", "torchrun", "ray"], run_option("--engine", help="What carries it out.")
+]
+Address = Annotated[
+    str,
+    run_option(
+        "--address",
+        metavar="ADDRESS",
+        help="Of a Ray cluster that runs already.",
+        show_default="one is started",
     ),
 ]
 Depth = Annotated[

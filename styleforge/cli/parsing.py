@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from styleforge.core.errors import UsageError
@@ -31,6 +32,21 @@ def moment(text: str | None, option: str) -> float | None:
         raise UsageError(f"--{option} is a time such as 90, 1:30 or 0:01:30.5 (not {text!r})")
     hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return 3600 * hours + 60 * minutes + seconds
+
+
+def keyframe(text: str) -> tuple[int | float, Path]:
+    """``120=b.png`` to a frame, ``0:04.5=b.png`` to a second, and a picture."""
+    at, equals, path = text.partition("=")
+    try:
+        if not equals or not path:
+            raise ValueError(text)
+        seconds = None if at.isdecimal() else moment(at, "keyframe")
+        return (int(at) if seconds is None else seconds), Path(path)
+    except (ValueError, UsageError):
+        raise UsageError(
+            f"--keyframe is a frame or a time, and a picture, such as 120=b.png or 0:04.5=b.png "
+            f"(not {text!r})"
+        ) from None
 
 
 def bit_depth(bits: int) -> Literal[8, 16]:

@@ -56,6 +56,10 @@ def rerun(
     style_mask: Annotated[
         list[Path] | None, typer.Option(metavar="FILE", help="The paintings' masks, likewise.")
     ] = None,
+    keyframe: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="A film's keyframes, in order, likewise."),
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The trained network, likewise.")
     ] = None,
@@ -115,6 +119,7 @@ def rerun(
         init_photo=init_photo,
         masks=mask or (),
         style_masks=style_mask or (),
+        keyframes=keyframe or (),
         model=model,
         device=device,
         force=force,

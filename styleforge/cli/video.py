@@ -10,7 +10,7 @@ import typer
 
 from styleforge.cli import completion, options
 from styleforge.cli.options import SAVED, SETTINGS, examples
-from styleforge.cli.parsing import memory_size, moment
+from styleforge.cli.parsing import keyframe, memory_size, moment
 from styleforge.cli.report import Manner
 from styleforge.core.errors import UsageError
 
@@ -22,6 +22,7 @@ PREVIEW_SIZE, PREVIEW_PRESET = 256, "preview"
     "video clip.mp4 painting.jpg -o painted.mp4",
     "video clip.mp4 --style mosaic -o painted.mp4",
     "video clip.mp4 painting.jpg --from 0:10 --to 0:15 --preview",
+    "video clip.mp4 painting.jpg --keyframe 0=a.png --keyframe 120=b.png",
 )
 def video(
     film: Annotated[
@@ -78,6 +79,16 @@ def video(
             rich_help_panel=SETTINGS,
         ),
     ] = 0.8,
+    keyframes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keyframe",
+            metavar="N=PICTURE",
+            help="Frame N (0: the first painted), or a time, as painted by hand; repeatable.",
+            show_default=False,
+            rich_help_panel=SETTINGS,
+        ),
+    ] = None,
     codec: Annotated[
         str,
         typer.Option(
@@ -101,6 +112,24 @@ def video(
     no_sound: Annotated[
         bool, typer.Option("--no-sound", help="Leave the sound out.", rich_help_panel=SAVED)
     ] = False,
+    engine: options.Engine = "local",
+    address: options.Address = "",
+    workers: Annotated[
+        int | None,
+        options.run_option(
+            "--workers", min=1, metavar="N", help="Shots side by side.", show_default="1"
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        options.run_option(
+            "--threads",
+            min=1,
+            metavar="N",
+            help="Processor threads a shot.",
+            show_default="all, shared",
+        ),
+    ] = None,
     device: options.Device = "auto",
     precision: options.Precision = "auto",
     memory: options.Memory = "",
@@ -113,7 +142,8 @@ def video(
     """Repaint a film without flicker, with its sound.
 
     After paintings it is optimised, each frame from the last; by a network it is painted in one
-    pass, held still along the scene's motion. A run that was stopped goes on where it was.
+    pass, held still along the scene's motion. A run that was stopped goes on where it was. With
+    several GPUs or machines: torchrun --nproc-per-node 2 -m styleforge video ... --engine torchrun
     """
     manner = Manner("video", quiet, as_json, time.perf_counter(), shown=opened)
     named = [*(paintings or ()), *(style or ()), *([model] if model else [])]
@@ -122,6 +152,7 @@ def video(
             "say in which style: styleforge video FILM PAINTING, or --style NAME of a network"
         )
     manner.begin(f"{film} after {' and '.join(named)}")
+    from styleforge.batches.engines import Engine
     from styleforge.films.reading import Span
     from styleforge.jobs.look import Look
     from styleforge.jobs.spelling import painting, with_weight
@@ -149,19 +180,22 @@ def video(
         codec=codec,
         crf=crf,
         sound=not no_sound,
+        keyframes=[keyframe(text) for text in keyframes or ()],
         steadiness=steady,
         device=device,
         precision=precision,
         memory=memory_size(memory),
         force=force or dry_run,
     )
+    by = Engine(engine, address, workers, threads)
+    by.check()
     job = VideoJob.prepare(request)
     from styleforge.cli.video_run import print_plan, run
 
     if dry_run:
         print_plan(job, manner)
     else:
-        run(job, manner)
+        run(job, manner, by)
 
 
 def _check_for_networks(**given: Any) -> None:

@@ -5,21 +5,32 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import typer
+
+from styleforge.batches.engines import Engine
+from styleforge.batches.film import ShotsRun, film_run
 from styleforge.cli.parsing import duration
 from styleforge.cli.progress import bar, print_json, print_lines, say, suggest
 from styleforge.cli.report import Manner, conclude
 from styleforge.core.allocator import keep_freed_memory
 from styleforge.core.devices import describe
 from styleforge.core.errors import INTERRUPTED
+from styleforge.core.processes import is_first
 from styleforge.core.signals import StopRequest
-from styleforge.jobs.video import VideoJob, VideoRun
+from styleforge.jobs.video import VideoJob
+from styleforge.jobs.video_run import Underway, VideoRun
+
+ALONE = Engine()
 
 
-def run(job: VideoJob, manner: Manner) -> None:
+def run(job: VideoJob, manner: Manner, engine: Engine = ALONE) -> None:
     """Carry a job out to its film; after Ctrl-C it is a film of what is finished, and exits 130."""
+    if not is_first():
+        manner = replace(manner, quiet=True, as_json=False, shown=False)
     if job.is_finished:
         _say_finished(job, manner)
         return
@@ -27,19 +38,21 @@ def run(job: VideoJob, manner: Manner) -> None:
     keep_freed_memory()
     with StopRequest() as stop:
         stop.heard = partial(_tell_stop, manner)
-        video = VideoRun(job, lambda: stop.made)
+        video = film_run(job, engine, lambda: stop.made)
         try:
-            reused = _follow(video, manner)
+            _follow(video, manner)
         except KeyboardInterrupt:  # the second: threads compute, and would make Python's end abort
             say("Interrupted.")
             sys.stderr.flush()
             os._exit(INTERRUPTED)
+    if isinstance(video, ShotsRun) and not video.leads:
+        raise typer.Exit(INTERRUPTED if stop.made else 0)
     seconds = time.perf_counter() - manner.started
     conclude(
         manner,
-        _report(video, seconds, reused),
+        _report(video, seconds),
         seconds=seconds,
-        details=_details(video, reused),
+        details=_details(video),
         finished=video.is_whole,
     )
 
@@ -77,19 +90,22 @@ def _tell_stop(manner: Manner) -> None:
         say("finishing this frame; again to stop now")
 
 
-def _follow(video: VideoRun, manner: Manner) -> int:
-    """Paint all frames; returns how many were there already."""
-    reused, started = 0, time.perf_counter()
+def _follow(video: VideoRun | ShotsRun, manner: Manner) -> None:
+    """Paint all frames."""
+    kept, new, started = 0, 0, time.perf_counter()
     with bar(video.job.frame_count, quiet=manner.quiet, unit="frame") as shown:
-        for painted in video:
-            reused += painted.kept
-            new = painted.number + 1 - reused
+        for record in video:
+            if isinstance(record, Underway):
+                shown.set_postfix_str(f"{record.doing}, frame {record.number}")
+                continue
+            if not kept + new and isinstance(video, ShotsRun):
+                started = time.perf_counter()
+            kept, new = kept + record.kept, new + (not record.kept)
             if new:
                 rate = new / (time.perf_counter() - started)
                 shown.set_postfix_str(f"{rate:.2g} a second", refresh=False)
-            shown.total = painted.total
+            shown.total = video.total
             shown.update()
-    return reused
 
 
 def _say_finished(job: VideoJob, manner: Manner) -> None:
@@ -100,7 +116,7 @@ def _say_finished(job: VideoJob, manner: Manner) -> None:
         suggest("--force paints it anew")
 
 
-def _report(video: VideoRun, seconds: float, reused: int) -> dict[str, Any]:
+def _report(video: VideoRun | ShotsRun, seconds: float) -> dict[str, Any]:
     """What ``--json`` prints."""
     width, height = video.job.size
     return {
@@ -108,16 +124,16 @@ def _report(video: VideoRun, seconds: float, reused: int) -> dict[str, Any]:
         "width": width,
         "height": height,
         "frames": video.count,
-        "reused": reused,
-        "shots": None if reused else video.shots,
+        "reused": video.kept,
+        "shots": None if video.kept else video.shots,
         "device": describe(video.job.device),
         "finished": video.is_whole,
         "seconds": round(seconds, 2),
     }
 
 
-def _details(video: VideoRun, reused: int) -> str:
+def _details(video: VideoRun | ShotsRun) -> str:
     shots = "1 shot" if video.shots == 1 else f"{video.shots} shots"
-    found = f", {reused} of them from before" if reused else f" in {shots}"
+    found = f", {video.kept} of them from before" if video.kept else f" in {shots}"
     more = "" if video.is_whole else "; the same command again goes on"
     return f"{video.count} frames{found}{more}"

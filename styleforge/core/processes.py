@@ -17,6 +17,11 @@ def started_by_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
+def is_first() -> bool:
+    """Whether this process is alone, or the one of several that tells how it goes."""
+    return not started_by_torchrun() or os.environ.get("RANK") == "0"
+
+
 def restarts() -> int:
     """How often torchrun has started the processes again because one of them had ended."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from styleforge.films.cuts import is_cut
+from styleforge.films.cuts import begins_shot
 from styleforge.films.flow import Field, motion, warped
 from styleforge.films.reading import Levels
 
@@ -44,10 +44,10 @@ class Flicker:
     def add(self, original: tuple[Levels, Levels], painted: tuple[Levels, Levels]) -> None:
         """Two consecutive frames of each, all (H, W, 3) and of one size."""
         this, following = original
-        found = motion(this, following)
-        if is_cut(found):
+        if begins_shot(following, this):
             self.cuts += 1
             return
+        found = motion(this, following)
         self.pairs += 1
         self._known += float(found.known.sum())
         self._original += error(this, following, found.flow, found.known)

@@ -39,10 +39,18 @@ class Motion(NamedTuple):
 
 def motion(now: Levels, before: Levels) -> Motion:
     """Of two frames (H, W, 3) of one size, by dense inverse search (Kroeger et al. 2016)."""
+    return _found(_search(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM, finest=0), now, before)
+
+
+def quick_motion(now: Levels, before: Levels) -> Motion:
+    """The same at half the resolution and without refinement, to see how much is known."""
+    return _found(_search(cv2.DISOPTICAL_FLOW_PRESET_FAST, finest=1), now, before)
+
+
+def _found(search: Any, now: Levels, before: Levels) -> Motion:
     gray, gray_before = (cv2.cvtColor(levels, cv2.COLOR_RGB2GRAY) for levels in (now, before))
     if min(gray.shape) < _SMALLEST:
         return Motion(np.zeros((*gray.shape, 2), np.float32), np.ones(gray.shape, np.float32))
-    search = _search()
     back = search.calc(gray, gray_before, None)
     forth = search.calc(gray_before, gray, None)
     return Motion(back, consistent(back, forth) * (1 - boundaries(back)))
@@ -79,10 +87,12 @@ def warped(image: Any, flow: Field, *, interpolation: int = cv2.INTER_LANCZOS4) 
     )
 
 
-def _search() -> Any:
-    """At full resolution: by default it stops at half of it."""
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    search.setFinestScale(0)
+def _search(preset: int, *, finest: int) -> Any:
+    """Down to the scale 2^-finest; 0 is full resolution, at half of which it stops by itself."""
+    search = cv2.DISOpticalFlow.create(preset)
+    search.setFinestScale(finest)
+    if finest:
+        search.setVariationalRefinementIterations(0)
     return search
 
 

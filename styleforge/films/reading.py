@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -189,12 +189,28 @@ def read_comment(path: Path) -> str:
         return _comment(container)
 
 
+class Shown(NamedTuple):
+    """A frame of which no picture was made yet; its times are a :class:`Frame`'s."""
+
+    time: int
+    duration: int
+    levels: Callable[[], Levels]
+
+    def frame(self) -> Frame:
+        return Frame(self.time, self.duration, self.levels())
+
+
 def read_frames(film: Film, span: Span = WHOLE, size: Size | None = None) -> Iterator[Frame]:
     """The frames whose time is in the span, at a (width, height), else as they are shown.
 
     Frames of other sizes, of which a stream may change to, are brought to that size, too. A film
     that is damaged ends, with a warning, where it cannot be read any more.
     """
+    return (shown.frame() for shown in shown_frames(film, span, size))
+
+
+def shown_frames(film: Film, span: Span = WHOLE, size: Size | None = None) -> Iterator[Shown]:
+    """The same, decoded, but each made a picture of only where that is asked for."""
     if is_webp(film.path):
         yield from _webp_frames(film, span, size or film.size)
         return
@@ -208,18 +224,57 @@ def read_frames(film: Film, span: Span = WHOLE, size: Size | None = None) -> Ite
             if span.has_begun(time * film.time_base):
                 usual = frame.duration or film.usual_duration
                 duration = usual if following is None else following[1] - time
-                yield Frame(time, duration, levels_of(frame, size or film.size, film.color))
+                made = partial(levels_of, frame, size or film.size, film.color)
+                yield Shown(time, duration, made)
 
 
-def _webp_frames(film: Film, span: Span, size: Size) -> Iterator[Frame]:
+def _webp_frames(film: Film, span: Span, size: Size) -> Iterator[Shown]:
     time = 0
     for levels, duration in webp_frames(film.path):
         if span.is_over(time * film.time_base):
             return
         if span.has_begun(time * film.time_base):
-            resized = Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC)
-            yield Frame(time, duration, np.asarray(resized))
+            yield Shown(time, duration, partial(_resized, levels, size))
         time += duration
+
+
+def _resized(levels: Levels, size: Size) -> Levels:
+    return np.asarray(Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC))
+
+
+def frame_times(film: Film, span: Span = WHOLE) -> list[int]:
+    """When frames of the span are shown, as the file's packets say: nothing is decoded.
+
+    In units of the time base. A damaged film may have fewer frames than this.
+    """
+    if is_webp(film.path):
+        return [shown.time for shown in shown_frames(film, span)]
+    with opened(film.path) as container:
+        packets = container.demux(container.streams.video[0])
+        found = {one.pts - film.zero for one in packets if one.pts is not None and one.size}
+    base = film.time_base
+    return sorted(t for t in found if span.has_begun(t * base) and not span.is_over(t * base))
+
+
+class FrameReader:
+    """Frames by their numbers, forwards: of what lies between no picture is made.
+
+    It never seeks, so that what it reads does not depend on where others begin to read.
+    """
+
+    def __init__(self, film: Film, span: Span, size: Size) -> None:
+        self._film = (film, span, size)
+        self._shown: Iterator[Shown] = iter(())
+        self._next: int | None = None
+
+    def read(self, begin: int, end: int) -> Iterator[Levels]:
+        """Frames from ``begin`` on, before ``end``; from the film's first one again, if need be."""
+        if self._next is None or begin < self._next:
+            self._shown, self._next = shown_frames(*self._film), 0
+        while self._next < end and (shown := next(self._shown, None)) is not None:
+            self._next += 1
+            if self._next > begin:
+                yield shown.levels()
 
 
 def levels_of(frame: av.VideoFrame, size: Size, color: Color) -> Levels:

@@ -22,7 +22,7 @@ from styleforge.images.opening import read_recipe
 FORMAT = 1
 """Raised when a recipe's meaning changes, so that an old tool does not misread a new file."""
 
-_RARE: dict[str, Any] = {"dpi": None, "turns": [], "evaluations": None}
+_RARE: dict[str, Any] = {"dpi": None, "turns": [], "evaluations": None, "keyframes": []}
 """What is not written unless it says something, as in recipes from before there was such."""
 
 _CIRCUMSTANCES = {"path", "preset", "description", "device", "versions"}
@@ -64,6 +64,14 @@ class Turn:
     evaluations: int
     settings: dict[str, str | float] = field(default_factory=dict)
     weights: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """A frame of a film that was painted or corrected by hand; the first one painted is 0."""
+
+    number: int
+    picture: Input
 
 
 class _Written:
@@ -177,6 +185,7 @@ class VideoRecipe(_Written):
     sound: bool
     device: str
     versions: dict[str, str]
+    keyframes: list[Keyframe] = field(default_factory=list)
     kind: Literal["video"] = "video"
     format: int = FORMAT
 

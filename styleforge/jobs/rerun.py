@@ -55,6 +55,7 @@ class Again:
     init_photo: Path | None = None
     masks: Sequence[Path] = ()
     style_masks: Sequence[Path] = ()
+    keyframes: Sequence[Path] = ()
     model: Path | None = None
     device: str = ""
     force: bool = False
@@ -108,7 +109,8 @@ def inputs_of(recipe: AnyRecipe) -> list[tuple[str, Input]]:
     """The files that a rerun would open, by the option that says where they are now."""
     if isinstance(recipe, VideoRecipe):
         of_frames = [named for named in inputs_of(recipe.painted) if named[0] != "content"]
-        return [("content", recipe.film), *of_frames]
+        by_hand = [("keyframe", one.picture) for one in recipe.keyframes]
+        return [("content", recipe.film), *of_frames, *by_hand]
     if isinstance(recipe, SynthesisRecipe):
         return [("model" if n == "model" else "content", i) for n, i in recipe.inputs.items()]
     if isinstance(recipe, StylizeRecipe):
@@ -194,8 +196,12 @@ def stylize_again(recipe: StylizeRecipe, again: Again) -> StylizeJob:
 def video_again(recipe: VideoRecipe, again: Again) -> VideoJob:
     """Raises :class:`UsageError` where an input is not there, or another one than it was."""
     film = again.found(again.content, recipe.film.path, "content")
+    by_hand = [one.picture for one in recipe.keyframes]
+    pictures = again.all_found(again.keyframes, by_hand, "keyframe")
+    numbers = [one.number for one in recipe.keyframes]
     request = VideoRequest(
         film=film,
+        keyframes=[(n, Path(path)) for n, path in zip(numbers, pictures, strict=True)],
         output=again.output,
         span=Span(recipe.start, recipe.stop),
         codec=recipe.codec,
@@ -209,6 +215,8 @@ def video_again(recipe: VideoRecipe, again: Again) -> VideoJob:
     job = VideoJob.prepare(_in_style(request, recipe.painted, again))
     _check_sha256(job.recipe.film.sha256, recipe.film, film, "content")
     _check_painted(job.recipe.painted, recipe.painted)
+    for one, used in zip(job.keyframes, by_hand, strict=True):
+        _check_sha256(one.picture.sha256, used, one.picture.path, "keyframe")
     return job
 
 

@@ -1,35 +1,39 @@
-"""A film and a style made ready, and carried out frame by frame."""
+"""A film and a style made ready: what is wanted, checked and loaded."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 
 from styleforge.core.devices import pick_device, pick_precision
-from styleforge.core.errors import StoppedError, UsageError
-from styleforge.core.files import check_place, file_sha256, replaced
-from styleforge.films.cuts import is_cut
-from styleforge.films.flow import Motion, motion
+from styleforge.core.errors import UsageError
+from styleforge.core.files import check_place, file_sha256
 from styleforge.films.optimized import OptimizedFrames
-from styleforge.films.overlap import Behind, ahead
-from styleforge.films.reading import WHOLE, Film, Frame, Levels, Span, open_film, read_frames
+from styleforge.films.reading import (
+    WHOLE,
+    Film,
+    Frame,
+    Shown,
+    Span,
+    open_film,
+    shown_frames,
+)
 from styleforge.films.steady import STEADINESS, check_steadiness
 from styleforge.films.work_folder import WorkFolder
-from styleforge.films.writing import SUFFIXES, Encoding, FilmWriter
+from styleforge.films.writing import SUFFIXES, Encoding
 from styleforge.images.geometry import Size
 from styleforge.images.load import stem_of
-from styleforge.jobs.film_painters import FilmPainter, Moved, OptimizedFilm, SteadyNetwork
+from styleforge.jobs.film_painters import FilmPainter, OptimizedFilm, SteadyNetwork
+from styleforge.jobs.keyframes import placed
 from styleforge.jobs.look import Look
 from styleforge.jobs.mistakes import check_painting, check_style
 from styleforge.jobs.naming import shortened
 from styleforge.jobs.painters import NetworkPainter, TransferPainter
-from styleforge.jobs.recipe import Input, VideoRecipe, essence, load_recipe, versions
+from styleforge.jobs.recipe import Input, Keyframe, VideoRecipe, essence, load_recipe, versions
 from styleforge.jobs.styles import OptimizedStyle, Painting, trained_style
 from styleforge.presets.transfer import DEFAULT_PRESET, Preset
 from styleforge.transfers.estimate import available_memory
@@ -61,6 +65,8 @@ class VideoRequest:
     codec: str = ""
     crf: int | None = None
     sound: bool = True
+    keyframes: Sequence[tuple[int | float, Path]] = ()
+    """Frames painted by hand: number, or second as a float, of what is painted; picture."""
     steadiness: float = STEADINESS
     device: str = "auto"
     precision: str = "auto"
@@ -85,18 +91,6 @@ class VideoRequest:
         return Path(shortened(stem) + (suffix if suffix in _ANIMATIONS else ".mp4"))
 
 
-class Painted(NamedTuple):
-    """A frame that is done: its number and about how many there are.
-
-    ``begins`` a shot, where that was looked for; ``kept`` from a run before this one.
-    """
-
-    number: int
-    total: int
-    begins: bool
-    kept: bool
-
-
 @dataclass(frozen=True)
 class VideoJob:
     """A request whose inputs can be read and whose output has a place."""
@@ -107,21 +101,37 @@ class VideoJob:
     encoding: Encoding
     painter: NetworkPainter | TransferPainter
     device: torch.device
+    keyframes: Sequence[Keyframe] = ()
 
     @classmethod
     def prepare(cls, request: VideoRequest) -> VideoJob:
         """Check and load. Raises :class:`StyleforgeError` before any long work."""
+        job = cls.loaded(request)
+        job.painter.size(job.size)  # which raises where frames are too small, or strips
+        job._check_output()
+        return job
+
+    @classmethod
+    def loaded(cls, request: VideoRequest) -> VideoJob:
+        """Whatever is in the output's place; for workers that another process leads."""
         check_steadiness(request.steadiness)
         film = open_film(request.film)
         request.span.check(film.seconds)
         encoding = _encoding(request)
         encoding.check(request.path, film, sound=request.sound)
         size = encoding.size(request.wanted or film.size, 0 if request.wanted else request.longest)
+        keyframes = placed(request.keyframes, film, request.span, size)
         device = pick_device(request.device)
-        job = cls(request, film, size, encoding, _painter(request, device), device)
-        job.painter.size(size)  # which raises where frames are too small, or strips
-        job._check_output()
-        return job
+        painter = _painter(request, device)
+        return cls(request, film, size, encoding, painter, device, keyframes)
+
+    def on(self, device: torch.device, *, workers: int = 1) -> VideoJob:
+        """The same on a device, whose memory so many workers share."""
+        if device == self.device and workers == 1:
+            return self
+        memory = (self.request.memory or available_memory(device)) // workers
+        painter = _painter(replace(self.request, memory=memory), device)
+        return replace(self, painter=painter, device=device)
 
     @property
     def output(self) -> Path:
@@ -131,6 +141,14 @@ class VideoJob:
     def frame_count(self) -> int:
         """About how many frames there are to paint."""
         return self.film.frame_count(self.request.span)
+
+    def shown(self) -> Iterator[Shown]:
+        """The frames to be painted, of which no pictures were made yet."""
+        return shown_frames(self.film, self.request.span, self.size)
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames to be painted."""
+        return (shown.frame() for shown in self.shown())
 
     @cached_property
     def recipe(self) -> VideoRecipe:
@@ -148,6 +166,7 @@ class VideoJob:
             sound=request.sound,
             device=self.device.type,
             versions=versions(),
+            keyframes=[*self.keyframes],
         )
 
     @cached_property
@@ -172,15 +191,22 @@ class VideoJob:
         """About how long it takes."""
         return self.painter.seconds([self.size] * self.frame_count)
 
-    def film_painter(self) -> FilmPainter:
-        """What paints the frames."""
+    @property
+    def needs_shots(self) -> bool:
+        """Whether frames depend on later ones of their shot, so that its end must be known."""
+        return bool(self.keyframes)
+
+    def film_painter(self, steadiness: float | None = None) -> FilmPainter:
+        """What paints the frames; a network's by ``steadiness``, or as was wished."""
         if isinstance(self.painter, NetworkPainter):
-            return SteadyNetwork(self.painter, self.request.steadiness)
+            wished = self.request.steadiness
+            return SteadyNetwork(self.painter, wished if steadiness is None else steadiness)
         return OptimizedFilm(OptimizedFrames(self.painter.studio, self.size))
 
     def _check_output(self) -> None:
         width, height = self.size
-        inputs = [self.film.path, *self._style_files]
+        by_hand = [Path(one.picture.path) for one in self.keyframes]
+        inputs = [self.film.path, *self._style_files, *by_hand]
         same = self.output.is_file() and self._is_there
         needed = width * height * _FRAME_BYTES * self.frame_count
         check_place(self.output, inputs=inputs, force=self.request.force or same, needed=needed)
@@ -190,102 +216,6 @@ class VideoJob:
         if isinstance(self.painter, NetworkPainter):
             return [self.painter.model.path]
         return [Path(painting.path) for painting in self.painter.template.styles]
-
-
-class VideoRun:
-    """A job being carried out: iterate over it to its end.
-
-    Where ``is_stopped`` nothing new is begun, and what is finished becomes a film of its own.
-    """
-
-    def __init__(self, job: VideoJob, is_stopped: Callable[[], bool] = lambda: False) -> None:
-        self.job = job
-        self.is_whole = False
-        """Whether all frames have been painted."""
-        self.count = 0
-        """Frames that are in the film."""
-        self.shots = 0
-        self._is_stopped = is_stopped
-        self._painter = job.film_painter()
-
-    def __iter__(self) -> Iterator[Painted]:
-        job = self.job
-        with job.work.held():
-            with ExitStack() as stack:
-                temporary = stack.enter_context(replaced(job.output))
-                writer = stack.enter_context(self._writer(temporary))
-                sink = stack.enter_context(Behind[tuple[Frame, int | None]](self._keep(writer)))
-                yield from self._paint(sink)
-                if not self.count:
-                    raise StoppedError("nothing was painted")
-                writer.to_the_end = self.is_whole and job.request.span.stop is None
-            if self.is_whole:
-                job.work.clear()
-
-    def _writer(self, path: Path) -> FilmWriter:
-        job = self.job
-        return FilmWriter(
-            path, job.film, job.encoding, sound=job.request.sound, comment=job.recipe.to_json()
-        )
-
-    def _keep(self, writer: FilmWriter) -> Callable[[tuple[Frame, int | None]], None]:
-        """Writes a frame into the film, and, where it has a number, into the work folder."""
-
-        def keep(item: tuple[Frame, int | None]) -> None:
-            frame, number = item
-            if number is not None:
-                self.job.work.save(number, frame.levels)
-            writer.add(frame)
-
-        return keep
-
-    def _paint(self, sink: Behind[tuple[Frame, int | None]]) -> Iterator[Painted]:
-        job = self.job
-        done, total = job.work.count(), job.frame_count
-        before: tuple[Levels, Levels] | None = None
-        for number, (frame, moved) in enumerate(ahead(self._moving(done))):
-            if self._is_stopped():
-                return
-            begins = not number or (moved is not None and is_cut(moved))
-            if number < done:
-                result = job.work.load(number)
-            elif begins or before is None or moved is None:
-                result = self._painter.first(frame.levels)
-            else:
-                result = self._painter.following(Moved(frame.levels, moved, *before))
-            before = (frame.levels, result)
-            sink.put((frame._replace(levels=result), None if number < done else number))
-            self.count += 1
-            self.shots += begins
-            yield Painted(number, max(total, number + 1), begins, number < done)
-        self.is_whole = True
-
-    def _moving(self, done: int) -> Iterator[tuple[Frame, Motion | None]]:
-        """Frames with their motion since the last; not of the first, nor where it is done."""
-        before: Levels | None = None
-        frames = read_frames(self.job.film, self.job.request.span, self.job.size)
-        for number, frame in enumerate(frames):
-            needed = before is not None and number >= done
-            yield frame, motion(frame.levels, before) if needed and before is not None else None
-            before = frame.levels
-
-
-class VideoOutcome(NamedTuple):
-    """A film that is there: so many frames, some of them from before; all, if ``skipped``."""
-
-    output: Path
-    frames: int
-    kept: int
-    skipped: bool
-
-
-def carry_out(job: VideoJob) -> VideoOutcome:
-    """To its end, unless it is there already. Raises :class:`StyleforgeError`."""
-    if job.is_finished:
-        return VideoOutcome(job.output, job.frame_count, job.frame_count, skipped=True)
-    run = VideoRun(job)
-    kept = sum(painted.kept for painted in run)
-    return VideoOutcome(job.output, run.count, kept, skipped=False)
 
 
 def _encoding(request: VideoRequest) -> Encoding:

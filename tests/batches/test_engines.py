@@ -17,9 +17,10 @@ import psutil
 import pytest
 import torch
 
-from styleforge.batches.local import Split, run_local
+from styleforge.batches.engines import Engine, Split
+from styleforge.batches.local import run_local
 from styleforge.batches.on_ray import run_on_ray
-from styleforge.batches.plan import Batch, Painters
+from styleforge.batches.plan import Batch, BatchWork, Painters
 from styleforge.batches.work import Outcome
 from styleforge.core.errors import UsageError, WorkError
 from styleforge.jobs.styles import TrainedStyle
@@ -35,6 +36,14 @@ WITHOUT_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="gloo is for 
 
 def local(batch: Batch) -> list[Outcome]:
     return list(run_local(batch, [Painters(batch, CPU)], Split(1, 1)))
+
+
+def on_ray(
+    batch: Batch, *, is_stopped: Callable[[], bool] = lambda: False, **engine: Any
+) -> Iterator[Outcome]:
+    return run_on_ray(
+        BatchWork(batch), batch.tasks, CPU, Engine("ray", **engine), is_stopped=is_stopped
+    )
 
 
 def styleforge(
@@ -77,7 +86,7 @@ def wait_for(something: Callable[[], bool]) -> None:
 def test_a_cluster_that_is_not_there(ray_batch: Batch) -> None:
     """Comes before all others: Ray does not forget a cluster that this process has been in."""
     with pytest.raises(UsageError) as caught:
-        list(run_on_ray(ray_batch, CPU, threads=1, address="auto"))
+        list(on_ray(ray_batch, threads=1, address="auto"))
     assert str(caught.value).startswith("no Ray cluster at auto (")
     assert "\n" not in str(caught.value)
 
@@ -146,7 +155,7 @@ def test_two_workers_of_ray_go_on_when_one_is_killed(
 ) -> None:
     terminate = signal.getsignal(signal.SIGTERM)
     outcomes, killed = [], []
-    for outcome in run_on_ray(ray_batch, CPU, threads=1, workers=2):
+    for outcome in on_ray(ray_batch, threads=1, workers=2):
         outcomes.append(outcome)
         if len(outcomes) == 5:
             wait_for(lambda: len(worker_processes()) == 2)  # the second may still be starting
@@ -177,7 +186,7 @@ def test_a_picture_that_kills_its_worker_every_time_has_failed(
     monkeypatch.setenv("PYTHONPATH", str(SAMPLES.parent))  # where workers find this module
     deadly = Deadly("cafe", trained.model, trained.styles)
     batch = replace(ray_batch, styles=[deadly], tasks=ray_batch.tasks[:1])
-    outcomes = list(run_on_ray(batch, CPU, threads=1, workers=1))
+    outcomes = list(on_ray(batch, threads=1, workers=1))
     assert [(o.status, o.reason) for o in outcomes] == [
         ("failed", "photos/photo1.png: its worker died 3 times over it")
     ]
@@ -187,7 +196,7 @@ def test_a_picture_that_kills_its_worker_every_time_has_failed(
 @pytest.mark.slow
 def test_ray_begins_nothing_when_stopped(ray: Any, ray_batch: Batch) -> None:
     outcomes: list[Outcome] = []
-    run = run_on_ray(ray_batch, CPU, threads=1, workers=2, is_stopped=lambda: len(outcomes) > 3)
+    run = on_ray(ray_batch, threads=1, workers=2, is_stopped=lambda: len(outcomes) > 3)
     for outcome in run:
         outcomes.append(outcome)
     assert 4 <= len(outcomes) <= 6
@@ -206,10 +215,10 @@ def test_a_cluster_that_runs_already_gives_what_it_has(
     cluster = Cluster(initialize_head=True, head_node_args=node)
     try:
         batch = replace(ray_batch, tasks=ray_batch.tasks[:6])
-        run = run_on_ray(batch, CPU, threads=1, workers=9, address=cluster.address)
+        run = on_ray(batch, threads=1, workers=9, address=cluster.address)
         assert [outcome.status for outcome in run] == ["done"] * 6
         with pytest.raises(UsageError) as caught:
-            list(run_on_ray(batch, CPU, threads=3, address=cluster.address))
+            list(on_ray(batch, threads=3, address=cluster.address))
         message = "the Ray cluster has no node with 3 CPU for a worker"
         assert str(caught.value) == message
     finally:
@@ -223,5 +232,5 @@ def test_workers_that_do_not_see_the_files(
 ) -> None:
     monkeypatch.setattr("styleforge.batches.on_ray.Path.cwd", lambda: Path("/nowhere"))
     with pytest.raises(WorkError) as caught:
-        list(run_on_ray(ray_batch, CPU, threads=1, workers=1))
+        list(on_ray(ray_batch, threads=1, workers=1))
     assert str(caught.value).startswith("Ray's workers cannot start: ")

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from styleforge.batches import local
-from styleforge.batches.local import Split, cores, fastest_split, first_paintable, run_local
+from styleforge.batches.engines import Split
+from styleforge.batches.local import cores, fastest_split, first_paintable, run_local
 from styleforge.batches.plan import Batch, Painters
 from styleforge.batches.work import Outcome
 from styleforge.images.load import Picture, load_image

@@ -12,7 +12,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from styleforge.batches.local import Split, run_local
+from styleforge.batches.engines import Split
+from styleforge.batches.local import run_local
 from styleforge.batches.plan import Batch, Painters
 from styleforge.batches.sources import find_sources, plan_tasks
 from styleforge.jobs.recipe import load_recipe

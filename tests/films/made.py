@@ -28,6 +28,15 @@ def pan(count: int, *, size: tuple[int, int] = SIZE, step: int = 1) -> list[Arra
     return [photo[60 : 60 + height, 90 + k * step : 90 + k * step + width] for k in range(count)]
 
 
+def cut_together(*lengths: int, size: tuple[int, int] = (96, 80)) -> list[Array]:
+    """Shots of so many frames: pans over the photograph, over its negative, and so on."""
+    frames: list[Array] = []
+    for number, length in enumerate(lengths):
+        shot = pan(length, size=size)
+        frames += [np.ascontiguousarray(255 - f[::-1]) if number % 2 else f for f in shot]
+    return frames
+
+
 def save(
     path: Path,
     frames: Sequence[Array],

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from styleforge.films.cuts import is_cut
+from styleforge.films.cuts import begins_shot
 from styleforge.films.flow import boundaries, consistent, motion, warped
 from tests.films.made import pan
 
@@ -17,7 +17,7 @@ def test_the_motion_of_a_pan_is_found(step: int) -> None:
     across, down = np.median(found.flow, (0, 1))
     assert (across, down) == pytest.approx((step, 0), abs=0.1)
     assert found.share_known > 0.9
-    assert not is_cut(found)
+    assert not begins_shot(now, before)
 
 
 def test_what_was_there_comes_back() -> None:
@@ -29,7 +29,7 @@ def test_what_was_there_comes_back() -> None:
 
 def test_two_pictures_of_nothing_in_common_are_a_cut() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (80, 96, 3), np.uint8)
-    assert is_cut(motion(noise, pan(1, size=BIG)[0]))
+    assert begins_shot(noise, pan(1, size=BIG)[0])
 
 
 def test_convention_what_was_hidden_is_not_consistent() -> None:
