@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -153,6 +154,7 @@ def video(
         )
     manner.begin(f"{film} after {' and '.join(named)}")
     from styleforge.batches.engines import Engine
+    os.environ.setdefault("SVT_LOG", "1")  # else the encoder of AV1 tells what it does
     from styleforge.films.reading import Span
     from styleforge.jobs.look import Look
     from styleforge.jobs.spelling import painting, with_weight
