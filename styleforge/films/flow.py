@@ -56,7 +56,7 @@ def consistent(back: Field, forth: Field) -> Field:
     there = warped(forth, back, interpolation=cv2.INTER_LINEAR)
     apart = np.square(back + there).sum(2)
     long = np.square(back).sum(2) + np.square(there).sum(2)
-    known = (apart <= _INCONSISTENT * long + _SLACK) & _inside(back)
+    known = (apart <= _INCONSISTENT * long + _SLACK) & inside(back)
     return cast(Field, known.astype(np.float32))
 
 
@@ -86,7 +86,7 @@ def _search() -> Any:
     return search
 
 
-def _inside(flow: Field) -> Any:
+def inside(flow: Field) -> Any:
     """(H, W): whether the place is in the frame."""
     height, width = flow.shape[:2]
     x = np.arange(width, dtype=np.float32) + flow[..., 0]

@@ -20,10 +20,10 @@ from styleforge.transfers.studio import Studio
 STEPS = 3
 """Of a frame after the first."""
 
-HELD = 300.0
-"""Weight of the temporal loss."""
+HELD, STIFFNESS = 300.0, 0.5
+"""Weight of the temporal loss, and how much less by a step what is known may change."""
 
-COARSE_STEPS, _COARSE = 6, 2
+COARSE_STEPS, _COARSE = 3, 2
 """Steps at such a part of the size before."""
 
 
@@ -47,7 +47,9 @@ class OptimizedFrames:
         self._studio = studio
         self._following = copy.copy(studio)
         self._following.preset = following(studio.preset, size)
-        self._following.neighbors = replace(studio.neighbors, preset=self._following.preset)
+        self._following.neighbors = replace(
+            studio.neighbors, preset=self._following.preset, keeps_cells=True
+        )
 
     def first(self, frame: Tensor) -> Tensor:
         """Of a shot: as any picture is painted."""
@@ -58,7 +60,7 @@ class OptimizedFrames:
         start = torch.lerp(self._fresh(frame), followed.result, followed.start)
         in_grey = self._studio.preset.colors in ("luminance", "keep")
         target = grey(followed.result) if in_grey else followed.result
-        held = Held(target, followed.share, HELD)
+        held = Held(target, followed.share, 1 - followed.start, HELD, STIFFNESS)
         return _finished(StyleTransfer(self._following, frame, init=start, held=held))
 
     def _fresh(self, frame: Tensor) -> Tensor:

@@ -27,9 +27,10 @@ from styleforge.optimize.minimize import Carried, Iterate, minimize
 from styleforge.optimize.scales import Scale, Stage
 from styleforge.presets.transfer import Preset
 from styleforge.transfers.matching import Sources
+from styleforge.transfers.patchwork import lost, patchwork
 from styleforge.transfers.schedule import plan, rest
 from styleforge.transfers.studio import Studio, moved
-from styleforge.transfers.styles import style_size
+from styleforge.transfers.styles import sized, style_size
 
 
 class StyleTransfer:
@@ -126,8 +127,8 @@ class StyleTransfer:
             if reached.scale.stage is Stage.STATISTICS:
                 self._sketch = self._run.at(reached.scale)
                 start = self._initial(scale)
-        start = start.to(studio.device)
-        return minimize(
+        start = self._with_patches(scale, start).to(studio.device)
+        iterates = minimize(
             self._objective(scale, start),
             start,
             optimizer=studio.preset.optimizer.name,
@@ -135,6 +136,17 @@ class StyleTransfer:
             replay=studio.device.type == "cuda" and studio.tiling(scale.size) is None,
             carried=self._carried,
         )
+        return iterates if self._held is None else _kept(iterates, self._held.like(start))
+
+    def _with_patches(self, scale: Scale, start: Tensor) -> Tensor:
+        """Where a frame is new, with the fine detail of what its places were matched with."""
+        held, reached = self._held, self._run.reached
+        if held is None or self.sources is None or reached is None:
+            return start
+        photo = resize(self._content, scale.size)
+        paintings = [sized(style, photo, self.studio.preset)[0] for style in self.studio.styles]
+        patches = patchwork(self.sources, paintings, scale.size)
+        return (start + held.like(start).new * lost(patches, reached.scale.size)).clamp(0, 1)
 
     def _objective(self, scale: Scale, start: Tensor) -> Callable[[Tensor], Loss]:
         """The studio's at a scale, for images that are yet to be moved by its offset."""
@@ -197,6 +209,16 @@ class StyleTransfer:
 
 def _of_moved(objective: Callable[[Tensor], Loss], offset: tuple[int, int], image: Tensor) -> Loss:
     return objective(moved(image, offset))
+
+
+def _kept(iterates: Iterator[Iterate], held: Held) -> Iterator[Iterate]:
+    """Those of z, as the pictures that they stand for."""
+    for iterate in iterates:
+        yield replace(iterate, image=partial(_kept_image, held, iterate.image))
+
+
+def _kept_image(held: Held, image: Callable[[], Tensor]) -> Tensor:
+    return held.kept(image())
 
 
 def _detail(preset: Preset) -> float:
