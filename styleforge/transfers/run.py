@@ -127,9 +127,9 @@ class StyleTransfer:
             if reached.scale.stage is Stage.STATISTICS:
                 self._sketch = self._run.at(reached.scale)
                 start = self._initial(scale)
-        start = self._with_patches(scale, start).to(studio.device)
+        objective, start = self._begun(scale, start.to(studio.device))
         iterates = minimize(
-            self._objective(scale, start),
+            objective,
             start,
             optimizer=studio.preset.optimizer.name,
             steps=scale.steps,
@@ -138,15 +138,34 @@ class StyleTransfer:
         )
         return iterates if self._held is None else _kept(iterates, self._held.like(start))
 
-    def _with_patches(self, scale: Scale, start: Tensor) -> Tensor:
-        """Where a frame is new, with the fine detail of what its places were matched with."""
-        held, reached = self._held, self._run.reached
-        if held is None or self.sources is None or reached is None:
+    def _begun(self, scale: Scale, start: Tensor) -> tuple[Callable[[Tensor], Loss], Tensor]:
+        """The objective of a scale, and its start, which is of patches where a frame is new.
+
+        Hypercolumns match the photo and say which patches; layers match the start.
+        """
+        if self._held is None or scale.stage is Stage.STATISTICS:
+            return self._objective(scale, start), start
+        if scale.stage is Stage.HYPERCOLUMNS:
+            objective = self._objective(scale, start)
+            new = self._held.like(start).new
+            return objective, torch.lerp(start, self._patches(scale).to(start), new)
+        start = self._with_finer_patches(scale, start)
+        return self._objective(scale, start), start
+
+    def _with_finer_patches(self, scale: Scale, start: Tensor) -> Tensor:
+        """A start with the detail that patches have beside the coarser scale's."""
+        reached = self._run.reached
+        if self._held is None or self.sources is None or reached is None:
             return start
+        detail = lost(self._patches(scale), reached.scale.size).to(start)
+        return (start + self._held.like(start).new * detail).clamp(0, 1)
+
+    def _patches(self, scale: Scale) -> Tensor:
+        """What the paintings show at the places that were matched last, on the CPU."""
+        assert self.sources is not None
         photo = resize(self._content, scale.size)
         paintings = [sized(style, photo, self.studio.preset)[0] for style in self.studio.styles]
-        patches = patchwork(self.sources, paintings, scale.size)
-        return (start + held.like(start).new * lost(patches, reached.scale.size)).clamp(0, 1)
+        return patchwork(self.sources, paintings, scale.size)
 
     def _objective(self, scale: Scale, start: Tensor) -> Callable[[Tensor], Loss]:
         """The studio's at a scale, for images that are yet to be moved by its offset."""
