@@ -18,6 +18,9 @@ _INCONSISTENT, _SLACK = 0.01, 0.5
 _BOUNDARY, _GRADIENT = 0.01, 0.002
 """|grad w|^2 > 0.01 |w|^2 + 0.002: edges of moving things (Ruder et al. 2016, eq. 6)."""
 
+_SMEARED, _WHOLE = 0.3, 0.6
+"""Share of a pixel that is taken along into one: below the first a smear, above the second not."""
+
 _SMALLEST = 16
 """Pixels a side below which nothing is looked for: patches have 8."""
 
@@ -65,6 +68,19 @@ def boundaries(flow: Field) -> Field:
     steepness = sum(np.square(part).sum(2) for part in np.gradient(flow, axis=(0, 1)))
     limit = _BOUNDARY * np.square(flow).sum(2) + _GRADIENT
     return cast(Field, (steepness > limit).astype(np.float32))
+
+
+def unsmeared(flow: Field) -> Field:
+    """(H, W) in [0, 1]: 0 where a motion enlarges what it takes along to more than three times.
+
+    By area, from the determinant of the motion's derivative, I + grad w. The flow closes what was
+    hidden by stretching what lies beside it, which leaves streaks.
+    """
+    (down_x, down_y), (across_x, across_y) = (
+        (part[..., 0], part[..., 1]) for part in np.gradient(flow, axis=(0, 1))
+    )
+    area = (1 + across_x) * (1 + down_y) - across_y * down_x
+    return cast(Field, np.clip((area - _SMEARED) / (_WHOLE - _SMEARED), 0, 1))
 
 
 def warped(image: Any, flow: Field, *, interpolation: int = cv2.INTER_LANCZOS4) -> Any:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from styleforge.core.errors import UsageError
-from styleforge.films.flow import Field, Motion, inside, warped
+from styleforge.films.flow import Field, Motion, inside, unsmeared, warped
 from styleforge.films.reading import Levels
 
 STEADINESS = 0.8
@@ -42,9 +42,10 @@ def recognized(motion: Motion, frame: Levels, before: Levels) -> Field:
 
     Where it looks as it should, even at edges of motion, where it could not be held to: what is
     begun anew there in every frame never gets finished. But not what comes in at the sides of a
-    frame: warping repeats the outermost pixels there, and in an even sky they became streaks.
+    frame, nor smears: there warping repeats pixels, which became streaks in an even sky.
     """
-    return cast(Field, inside(motion.flow) * likeness(motion, frame, before))
+    in_sight = inside(motion.flow) * unsmeared(motion.flow)
+    return cast(Field, in_sight * likeness(motion, frame, before))
 
 
 def likeness(motion: Motion, frame: Levels, before: Levels) -> Field:
