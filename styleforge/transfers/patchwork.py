@@ -30,7 +30,7 @@ def patchwork(sources: Sources, paintings: Sequence[Tensor], size: Size) -> Tens
             chosen = ((sources.style == number) & (sources.turns == turns)).flatten()
             if chosen.any():
                 y, x = _turned(sources.y.flatten()[chosen], sources.x.flatten()[chosen], turns)
-                patches[chosen] = _cut(torch.rot90(painting.cpu(), turns, (2, 3)), y, x, wide)
+                patches[chosen] = _cut(torch.rot90(painting.cpu(), turns, (2, 3)), y, x, cell)
     return resize(_mixed(patches, (down, across), cell), size).clamp(0, 1)
 
 
@@ -46,15 +46,28 @@ def _turned(y: Tensor, x: Tensor, turns: int) -> tuple[Tensor, Tensor]:
     return y, x
 
 
-def _cut(painting: Tensor, y: Tensor, x: Tensor, wide: int) -> Tensor:
-    """Squares (cells, 3, wide, wide) around places in [0, 1], moved inside where they stick out."""
+def _cut(painting: Tensor, y: Tensor, x: Tensor, cell: int) -> Tensor:
+    """Squares (cells, 3, wide, wide) around places in [0, 1], moved inside by a cell at the edges.
+
+    A painting's edge, and its frame, is what the edge of a picture is most like, and would be laid
+    there in every frame of a film that pans.
+    """
     rows, columns = painting.shape[2:]
-    offsets = torch.arange(wide)
-    top = (y * rows - wide / 2).round().long().clamp(0, max(0, rows - wide))
-    left = (x * columns - wide / 2).round().long().clamp(0, max(0, columns - wide))
+    offsets = torch.arange(_OVERLAP * cell)
+    top, left = (
+        _inwards(place * side - len(offsets) / 2, cell, side - len(offsets) - cell)
+        for place, side in ((y, rows), (x, columns))
+    )
     down = (top[:, None] + offsets).clamp(max=rows - 1)[:, :, None]
     right = (left[:, None] + offsets).clamp(max=columns - 1)[:, None, :]
     return painting[0][:, down, right].transpose(0, 1)
+
+
+def _inwards(places: Tensor, first: int, last: int) -> Tensor:
+    """Whole places between two, or in their middle where there is no room."""
+    if first > last:
+        return torch.full_like(places, max(0, (first + last) // 2)).long()
+    return places.round().long().clamp(first, last)
 
 
 def _mixed(patches: Tensor, grid: tuple[int, int], cell: int) -> Tensor:

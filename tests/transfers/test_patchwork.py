@@ -18,22 +18,35 @@ def everywhere_itself(down: int, across: int, *, turns: int = 0, style: int = 0)
     return Sources(same.long() * style, y, x, same * turns)
 
 
+INSIDE = (..., slice(20, -20), slice(20, -20))
+"""Where no square was moved away from an edge."""
+
+
+@pytest.fixture
+def picture() -> Tensor:
+    """96 x 80: 12 x 10 cells."""
+    return torch.rand(1, 3, 80, 96, generator=torch.Generator().manual_seed(0))
+
+
 @pytest.mark.parametrize("turns", range(4))
-def test_a_picture_is_put_together_from_itself(photo: Tensor, turns: int) -> None:
-    """64 x 40: 8 x 5 cells, whatever the painting was turned by before it was matched."""
-    photo = photo[..., :40, :]
-    painting = torch.rot90(photo, -turns, (2, 3))
-    sources = everywhere_itself(5, 8, turns=turns)
-    found = patchwork(sources, [painting], (64, 40))
-    inside = (..., slice(12, -12), slice(12, -12))
-    torch.testing.assert_close(found[inside], photo[inside])
+def test_a_picture_is_put_together_from_itself(picture: Tensor, turns: int) -> None:
+    """Whatever the painting was turned by before it was matched."""
+    painting = torch.rot90(picture, -turns, (2, 3))
+    found = patchwork(everywhere_itself(10, 12, turns=turns), [painting], (96, 80))
+    torch.testing.assert_close(found[INSIDE], picture[INSIDE])
 
 
-def test_cells_come_from_the_style_that_they_name(photo: Tensor) -> None:
-    photo = photo[..., :40, :]
-    sources = everywhere_itself(5, 8, style=1)
-    found = patchwork(sources, [torch.zeros_like(photo), photo], (64, 40))
-    torch.testing.assert_close(found[..., 12:-12, 12:-12], photo[..., 12:-12, 12:-12])
+def test_the_frame_of_a_painting_is_left_out(picture: Tensor) -> None:
+    framed = torch.ones_like(picture)
+    framed[..., 8:-8, 8:-8] = 0.25
+    found = patchwork(everywhere_itself(10, 12), [framed], (96, 80))
+    torch.testing.assert_close(found, torch.full_like(found, 0.25))
+
+
+def test_cells_come_from_the_style_that_they_name(picture: Tensor) -> None:
+    sources = everywhere_itself(10, 12, style=1)
+    found = patchwork(sources, [torch.zeros_like(picture), picture], (96, 80))
+    torch.testing.assert_close(found[INSIDE], picture[INSIDE])
 
 
 def test_places_at_the_edge_and_small_paintings_are_filled(photo: Tensor) -> None:
