@@ -76,10 +76,8 @@ def unsmeared(flow: Field) -> Field:
     By area, from the determinant of the motion's derivative, I + grad w. The flow closes what was
     hidden by stretching what lies beside it, which leaves streaks.
     """
-    (down_x, down_y), (across_x, across_y) = (
-        (part[..., 0], part[..., 1]) for part in np.gradient(flow, axis=(0, 1))
-    )
-    area = (1 + across_x) * (1 + down_y) - across_y * down_x
+    down, across = cast(tuple[Field, Field], np.gradient(flow, axis=(0, 1)))
+    area = (1 + across[..., 0]) * (1 + down[..., 1]) - across[..., 1] * down[..., 0]
     return cast(Field, np.clip((area - _SMEARED) / (_WHOLE - _SMEARED), 0, 1))
 
 
