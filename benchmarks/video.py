@@ -3,11 +3,13 @@
     python -m benchmarks.video FILM --style mosaic [--size 512] [--frames 132]
     python -m benchmarks.video FILM --painting painting.jpg [--preset preview] [--size 256] ...
 
-Of the film and of two clips made from photographs: a window that pans, turns and comes nearer, and
-the same with a second photograph that goes across. For each: the warping error (styleforge
-flicker) of the original, of its frames painted one by one, and of the film; the quotient of the
-last two; and the frames a second of the whole command. At last a still: how far consecutive frames
-of its film are apart, in levels.
+Of the film and of three clips made from photographs: a window that pans, turns and comes nearer;
+the same with a second photograph that goes across; and one that pans so fast that much comes in at
+its side. For each: the warping error (styleforge flicker) of the original, of its frames painted
+one by one, and of the film; the quotient of the last two; the frames a second of the whole command;
+and how sharp places are that are in sight for so many frames, beside the same places painted one by
+one (the energy of the high band, by the motion of the original). At last a still: how far
+consecutive frames of its film are apart, in levels.
 """
 
 from __future__ import annotations
@@ -26,12 +28,19 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from styleforge.films.flow import motion, warped
+from styleforge.images.colors import luminance
+from styleforge.jobs.film_painters import pixels_of
+from styleforge.transfers.patches import high_band
 from tests.conftest import SAMPLES
 from tests.films.made import frames_of, save
 from tests.pictures import Array
 
 WINDOW = (480, 272)
 """Of the clips that are made."""
+
+AGES = ((0, 0), (1, 3), (4, 8), (9, 10**6))
+"""Frames for which a place has been in sight, from and to."""
 
 BEHIND, BEFORE = (SAMPLES / "content" / name for name in ("rocket.jpg", "chelsea.jpg"))
 
@@ -48,6 +57,13 @@ def moving(frames: int, *, crossed: bool) -> Iterator[Array]:
             shift = (width / 2 - place[0], height / 2 - place[1])
             frame = np.where(disc[..., None], _view(near, turned=0, scale=1, shift=shift), frame)
         yield frame
+
+
+def fast(frames: int) -> Iterator[Array]:
+    """A pan over a photograph, 20 pixels a frame."""
+    photo = np.asarray(Image.open(BEFORE).convert("RGB"))
+    for k in range(frames):
+        yield _view(photo, turned=0, scale=1.6, shift=(20.0 * k - 120, 2.0 * k))
 
 
 def _view(photo: Array, *, turned: float, scale: float, shift: tuple[float, float]) -> Array:
@@ -81,6 +97,37 @@ def one_by_one(folder: Path, film: Path, how: Sequence[object], *, network: bool
     return save(output, even, options={"crf": "18"})
 
 
+def ages(film: Sequence[Array]) -> Iterator[Array]:
+    """For how many frames each place has been followed; those of the first frame, always."""
+    age = np.full(film[0].shape[:2], AGES[-1][0], np.float32)
+    yield age
+    for before, now in pairwise(film):
+        found = motion(now, before)
+        older = 1 + warped(age, found.flow, interpolation=cv2.INTER_NEAREST)
+        age = np.where(found.known, older, 0).astype(np.float32)
+        yield age
+
+
+def sharpness(film: Path, alone: Path, painted: Path) -> str:
+    """By age, the high band's energy over that of the frames painted one by one; and its share."""
+    originals, ones, others = (frames_of(path) for path in (film, alone, painted))
+    size = ones[0].shape[1::-1]
+    small = [cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in originals]
+    aged = np.stack(list(ages(small)))[1:]
+    theirs, ours = (np.stack([_energy(x) for x in own[1:]]) for own in (ones, others))
+    places = {(a, b): (aged >= a) & (aged <= b) for a, b in AGES}
+    return ", ".join(
+        f"from {a}: {ours[at].sum() / theirs[at].sum():.2f} ({at.mean():.0%})"
+        for (a, _), at in places.items()
+        if at.any()
+    )
+
+
+def _energy(levels: Array) -> Array:
+    energy: Array = high_band(luminance(pixels_of(levels)))[0, 0].square().numpy()
+    return energy
+
+
 def measure(folder: Path, film: Path, how: Sequence[object], *, network: bool) -> None:
     """A line of the table."""
     painted = folder / f"painted_{film.stem}.mkv"
@@ -91,7 +138,7 @@ def measure(folder: Path, film: Path, how: Sequence[object], *, network: bool) -
     rate = report["frames"] / report["seconds"]
     print(
         f"| {film.stem} | {original:.6f} | {before:.6f} | {after:.6f} | {after / before:.2f} "
-        f"| {after / original:.1f} | {rate:.2f} |",
+        f"| {after / original:.1f} | {rate:.2f} | {sharpness(film, alone, painted)} |",
         flush=True,
     )
 
@@ -126,9 +173,12 @@ def main() -> None:
             "film": film,
             "pan": list(moving(chosen.frames, crossed=False)),
             "crossed": list(moving(chosen.frames, crossed=True)),
+            "fast": list(fast(chosen.frames)),
         }
-        print("| clip | original | one by one | video | quotient | of original | frames/s |")
-        print("|---|---:|---:|---:|---:|---:|---:|")
+        print(
+            "| clip | original | one by one | video | quotient | of original | frames/s | by age |"
+        )
+        print("|---|---:|---:|---:|---:|---:|---:|---|")
         for stem, frames in clips.items():
             path = save(folder / f"{stem}.mkv", frames, options={"crf": "5"})
             measure(folder, path, how, network=bool(chosen.style))

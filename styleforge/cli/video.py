@@ -154,6 +154,7 @@ def video(
         )
     manner.begin(f"{film} after {' and '.join(named)}")
     from styleforge.batches.engines import Engine
+
     os.environ.setdefault("SVT_LOG", "1")  # else the encoder of AV1 tells what it does
     from styleforge.films.reading import Span
     from styleforge.jobs.look import Look

@@ -18,6 +18,9 @@ _INCONSISTENT, _SLACK = 0.01, 0.5
 _BOUNDARY, _GRADIENT = 0.01, 0.002
 """|grad w|^2 > 0.01 |w|^2 + 0.002: edges of moving things (Ruder et al. 2016, eq. 6)."""
 
+_SMEARED, _WHOLE = 0.3, 0.6
+"""Share of a pixel that is taken along into one: below the first a smear, above the second not."""
+
 _SMALLEST = 16
 """Pixels a side below which nothing is looked for: patches have 8."""
 
@@ -64,7 +67,7 @@ def consistent(back: Field, forth: Field) -> Field:
     there = warped(forth, back, interpolation=cv2.INTER_LINEAR)
     apart = np.square(back + there).sum(2)
     long = np.square(back).sum(2) + np.square(there).sum(2)
-    known = (apart <= _INCONSISTENT * long + _SLACK) & _inside(back)
+    known = (apart <= _INCONSISTENT * long + _SLACK) & inside(back)
     return cast(Field, known.astype(np.float32))
 
 
@@ -73,6 +76,17 @@ def boundaries(flow: Field) -> Field:
     steepness = sum(np.square(part).sum(2) for part in np.gradient(flow, axis=(0, 1)))
     limit = _BOUNDARY * np.square(flow).sum(2) + _GRADIENT
     return cast(Field, (steepness > limit).astype(np.float32))
+
+
+def unsmeared(flow: Field) -> Field:
+    """(H, W) in [0, 1]: 0 where a motion enlarges what it takes along to more than three times.
+
+    By area, from the determinant of the motion's derivative, I + grad w. The flow closes what was
+    hidden by stretching what lies beside it, which leaves streaks.
+    """
+    down, across = cast(tuple[Field, Field], np.gradient(flow, axis=(0, 1)))
+    area = (1 + across[..., 0]) * (1 + down[..., 1]) - across[..., 1] * down[..., 0]
+    return cast(Field, np.clip((area - _SMEARED) / (_WHOLE - _SMEARED), 0, 1))
 
 
 def warped(image: Any, flow: Field, *, interpolation: int = cv2.INTER_LANCZOS4) -> Any:
@@ -96,7 +110,7 @@ def _search(preset: int, *, finest: int) -> Any:
     return search
 
 
-def _inside(flow: Field) -> Any:
+def inside(flow: Field) -> Any:
     """(H, W): whether the place is in the frame."""
     height, width = flow.shape[:2]
     x = np.arange(width, dtype=np.float32) + flow[..., 0]

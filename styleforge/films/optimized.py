@@ -17,13 +17,14 @@ from styleforge.presets.transfer import Preset, Scales
 from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.studio import Studio
 
-STEPS = 3
-"""Of a frame after the first."""
+STEPS, _PART = 3, 7
+"""Of a frame after the first, but no more than such a part of the first one's: so it takes about a
+sixth of its time, by whatever preset."""
 
-HELD = 300.0
-"""Weight of the temporal loss."""
+HELD, STIFFNESS = 300.0, 0.5
+"""Weight of the temporal loss, and how much less by a step what is known may change."""
 
-COARSE_STEPS, _COARSE = 6, 2
+COARSE_STEPS, _COARSE = 3, 2
 """Steps at such a part of the size before."""
 
 
@@ -47,18 +48,24 @@ class OptimizedFrames:
         self._studio = studio
         self._following = copy.copy(studio)
         self._following.preset = following(studio.preset, size)
-        self._following.neighbors = replace(studio.neighbors, preset=self._following.preset)
+        self._following.neighbors = replace(
+            studio.neighbors, preset=self._following.preset, keeps_cells=True
+        )
 
     def first(self, frame: Tensor) -> Tensor:
         """Of a shot: as any picture is painted."""
         return _finished(StyleTransfer(self._studio, frame))
 
     def following(self, frame: Tensor, followed: Followed) -> Tensor:
-        """One that starts from the last, and from its own recolored self where that is new."""
+        """One that starts from the last, and where that is new from what suits it of the painting.
+
+        Which is found with its own recolored self; a weak style leaves some of that.
+        """
         start = torch.lerp(self._fresh(frame), followed.result, followed.start)
         in_grey = self._studio.preset.colors in ("luminance", "keep")
         target = grey(followed.result) if in_grey else followed.result
-        held = Held(target, followed.share, HELD)
+        new = (1 - followed.start) * min(1.0, 2 * self._studio.preset.strength)
+        held = Held(target, followed.share, new, HELD, STIFFNESS)
         return _finished(StyleTransfer(self._following, frame, init=start, held=held))
 
     def _fresh(self, frame: Tensor) -> Tensor:
@@ -75,7 +82,7 @@ def following(preset: Preset, size: Size) -> Preset:
 
     There places are matched by all layers together; what is known keeps its detail.
     """
-    optimizer = preset.optimizer.model_copy(update={"steps": min(STEPS, preset.optimizer.steps)})
+    optimizer = preset.optimizer.model_copy(update={"steps": _steps(preset.optimizer.steps)})
     longest = _coarse(size)
     neighbors = preset.neighbors.model_copy(
         update={"rounds": 1, "hypercolumns": longest, "sketch": 0.0}
@@ -83,6 +90,10 @@ def following(preset: Preset, size: Size) -> Preset:
     scales = Scales(start=longest, factor=_COARSE, steps=COARSE_STEPS, detail=1.0)
     changed = {"scales": scales, "optimizer": optimizer, "neighbors": neighbors}
     return preset.model_copy(update=changed)
+
+
+def _steps(of_first: int) -> int:
+    return min(STEPS, of_first, max(1, of_first // _PART))
 
 
 def _coarse(size: Size) -> int:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from styleforge.core.errors import UsageError
-from styleforge.films.flow import Field, Motion, warped
+from styleforge.films.flow import Field, Motion, inside, unsmeared, warped
 from styleforge.films.reading import Levels
 
 STEADINESS = 0.8
@@ -35,6 +35,17 @@ def trust(motion: Motion, frame: Levels, before: Levels) -> Field:
     """
     known = motion.known * likeness(motion, frame, before)
     return cast(Field, cv2.GaussianBlur(cv2.erode(known, np.ones((3, 3))), (0, 0), _SOFT))
+
+
+def recognized(motion: Motion, frame: Levels, before: Levels) -> Field:
+    """How much a frame's start takes from the last result, moved: (H, W) in [0, 1].
+
+    Where it looks as it should, even at edges of motion, where it could not be held to: what is
+    begun anew there in every frame never gets finished. But not what comes in at the sides of a
+    frame, nor smears: there warping repeats pixels, which became streaks in an even sky.
+    """
+    in_sight = inside(motion.flow) * unsmeared(motion.flow)
+    return cast(Field, in_sight * likeness(motion, frame, before))
 
 
 def likeness(motion: Motion, frame: Levels, before: Levels) -> Field:

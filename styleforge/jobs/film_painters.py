@@ -13,7 +13,7 @@ from torch import Tensor
 from styleforge.films.flow import Motion, warped
 from styleforge.films.optimized import Followed, OptimizedFrames
 from styleforge.films.reading import Levels
-from styleforge.films.steady import likeness, steadied, trust
+from styleforge.films.steady import recognized, steadied, trust
 from styleforge.images.load import Picture
 from styleforge.images.save import to_levels
 from styleforge.jobs.painters import NetworkPainter
@@ -74,7 +74,7 @@ class OptimizedFilm:
         trusted = trust(moved.motion, moved.frame, moved.before)
         followed = Followed(
             result=pixels_of(warped(moved.result, moved.motion.flow)),
-            start=torch.from_numpy(likeness(moved.motion, moved.frame, moved.before))[None, None],
+            start=torch.from_numpy(recognized(moved.motion, moved.frame, moved.before))[None, None],
             share=torch.from_numpy(trusted)[None, None],
         )
         painted = to_levels(self.frames.following(pixels_of(moved.frame), followed))

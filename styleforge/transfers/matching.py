@@ -42,6 +42,9 @@ from styleforge.vgg.network import VGG19
 SAMPLES = 4096
 """Places of a style image, its rotations included, among which a layer finds its neighbors."""
 
+_KEPT_BYTES = 128 << 20
+"""Cells are kept for other pictures up to here: those of a painting of 256 pixels and rotations."""
+
 _LEAST_PREFERENCE = 0.02
 """What is darker in a style's mask, beside its lightest place, is not taken from at all."""
 
@@ -83,14 +86,17 @@ class _Cells(NamedTuple):
 class StyleNeighbors:
     """A preset's neighbors in style images, for pictures of any size.
 
-    ``tiling`` says how an image of a (width, height) is to be cut.
+    ``tiling`` says how an image of a (width, height) is to be cut. ``keeps_cells``: those of the
+    style images are kept for more pictures of one size, such as a film's frames.
     """
 
     network: VGG19
     preset: Preset
     styles: Sequence[StyleImage]
     tiling: Callable[[Size], Tiling | None]
+    keeps_cells: bool = False
     _known: dict[int, list[Features]] = field(default_factory=dict)
+    _known_cells: dict[int, tuple[list[_Cells], Features]] = field(default_factory=dict)
 
     @torch.no_grad()
     def of_hypercolumns(
@@ -100,14 +106,12 @@ class StyleNeighbors:
 
         ``masks`` (1, 1, H', W') say where each style goes.
         """
-        paintings = [sized(style, photo, self.preset) for style in self.styles]
-        variances = self._variances([image for image, _ in paintings])
+        paintings, variances = self._cells_of_styles(photo)
         features = self._features(query)
         columns, size = hypercolumns(features, self._weights, variances), grid(features)
         where = self._where(masks, size).to(columns)
         found, similarity = [], []
-        for (image, mask), region in zip(paintings, where, strict=True):
-            cells = self._cells(image, mask, variances)
+        for cells, region in zip(paintings, where, strict=True):
             rows, similar = self._nearest(columns, cells, region)
             found.append(cells.at(rows))
             similarity.append(similar)
@@ -171,6 +175,19 @@ class StyleNeighbors:
             ).mean()
             for layer in self._weights
         }
+
+    def _cells_of_styles(self, photo: Tensor) -> tuple[list[_Cells], Features]:
+        """Each style's, and the variances; kept for other photos of this size if that is wanted."""
+        longest = max(photo.shape[2:])
+        if longest in self._known_cells:
+            return self._known_cells[longest]
+        paintings = [sized(style, photo, self.preset) for style in self.styles]
+        variances = self._variances([image for image, _ in paintings])
+        found = [self._cells(image, mask, variances) for image, mask in paintings]
+        small = sum(cells.columns.nbytes for cells in found) <= _KEPT_BYTES
+        if self.keeps_cells and small and self.preset.colors in ("style", "keep"):
+            self._known_cells[longest] = found, variances
+        return found, variances
 
     def _cells(self, image: Tensor, mask: Tensor | None, variances: Features) -> _Cells:
         """Those of a style image and its rotations that its mask leaves."""

@@ -27,9 +27,10 @@ from styleforge.optimize.minimize import Carried, Iterate, minimize
 from styleforge.optimize.scales import Scale, Stage
 from styleforge.presets.transfer import Preset
 from styleforge.transfers.matching import Sources
+from styleforge.transfers.patchwork import lost, patchwork
 from styleforge.transfers.schedule import plan, rest
 from styleforge.transfers.studio import Studio, moved
-from styleforge.transfers.styles import style_size
+from styleforge.transfers.styles import sized, style_size
 
 
 class StyleTransfer:
@@ -126,15 +127,45 @@ class StyleTransfer:
             if reached.scale.stage is Stage.STATISTICS:
                 self._sketch = self._run.at(reached.scale)
                 start = self._initial(scale)
-        start = start.to(studio.device)
-        return minimize(
-            self._objective(scale, start),
+        objective, start = self._begun(scale, start.to(studio.device))
+        iterates = minimize(
+            objective,
             start,
             optimizer=studio.preset.optimizer.name,
             steps=scale.steps,
             replay=studio.device.type == "cuda" and studio.tiling(scale.size) is None,
             carried=self._carried,
         )
+        return iterates if self._held is None else _kept(iterates, self._held.like(start))
+
+    def _begun(self, scale: Scale, start: Tensor) -> tuple[Callable[[Tensor], Loss], Tensor]:
+        """The objective of a scale, and its start, which is of patches where a frame is new.
+
+        Hypercolumns match the photo and say which patches; layers match the start.
+        """
+        if self._held is None or scale.stage is Stage.STATISTICS:
+            return self._objective(scale, start), start
+        if scale.stage is Stage.HYPERCOLUMNS:
+            objective = self._objective(scale, start)
+            new = self._held.like(start).new
+            return objective, torch.lerp(start, self._patches(scale).to(start), new)
+        start = self._with_finer_patches(scale, start)
+        return self._objective(scale, start), start
+
+    def _with_finer_patches(self, scale: Scale, start: Tensor) -> Tensor:
+        """A start with the detail that patches have beside the coarser scale's."""
+        reached = self._run.reached
+        if self._held is None or self.sources is None or reached is None:
+            return start
+        detail = lost(self._patches(scale), reached.scale.size).to(start)
+        return (start + self._held.like(start).new * detail).clamp(0, 1)
+
+    def _patches(self, scale: Scale) -> Tensor:
+        """What the paintings show at the places that were matched last, on the CPU."""
+        assert self.sources is not None
+        photo = resize(self._content, scale.size)
+        paintings = [sized(style, photo, self.studio.preset)[0] for style in self.studio.styles]
+        return patchwork(self.sources, paintings, scale.size)
 
     def _objective(self, scale: Scale, start: Tensor) -> Callable[[Tensor], Loss]:
         """The studio's at a scale, for images that are yet to be moved by its offset."""
@@ -197,6 +228,16 @@ class StyleTransfer:
 
 def _of_moved(objective: Callable[[Tensor], Loss], offset: tuple[int, int], image: Tensor) -> Loss:
     return objective(moved(image, offset))
+
+
+def _kept(iterates: Iterator[Iterate], held: Held) -> Iterator[Iterate]:
+    """Those of z, as the pictures that they stand for."""
+    for iterate in iterates:
+        yield replace(iterate, image=partial(_kept_image, held, iterate.image))
+
+
+def _kept_image(held: Held, image: Callable[[], Tensor]) -> Tensor:
+    return held.kept(image())
 
 
 def _detail(preset: Preset) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from styleforge.films.cuts import begins_shot
-from styleforge.films.flow import boundaries, consistent, motion, warped
+from styleforge.films.flow import boundaries, consistent, motion, unsmeared, warped
 from tests.films.made import pan
 
 BIG = (96, 80)
@@ -64,3 +64,16 @@ def test_frames_too_small_to_look_at_stay() -> None:
     found = motion(*pan(2, size=(12, 12)))
     assert not found.flow.any()
     assert found.known.all()
+
+
+def test_convention_what_is_enlarged_to_more_than_three_times_is_smeared() -> None:
+    """By hand: places x + w(x) = 0.25 x, 0.45 x and 0.8 x, of which the areas are these shares."""
+    across = np.tile(np.arange(20, dtype=np.float32), (20, 1))
+    for share, expected in ((0.25, 0.0), (0.45, 0.5), (0.8, 1.0)):
+        for axis in (0, 1):
+            flow = np.zeros((20, 20, 2), np.float32)
+            flow[..., axis] = (share - 1) * (across if axis == 0 else across.T)
+            assert unsmeared(flow) == pytest.approx(expected, abs=1e-5)
+    turned = np.zeros((20, 20, 2), np.float32)
+    turned[..., 0], turned[..., 1] = across.T - across, -across - across.T  # by 90 degrees
+    assert unsmeared(turned) == pytest.approx(1)

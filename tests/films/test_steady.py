@@ -4,8 +4,15 @@ import numpy as np
 import pytest
 
 from styleforge.core.errors import UsageError
-from styleforge.films.flow import motion
-from styleforge.films.steady import check_steadiness, likeness, rounded, steadied, trust
+from styleforge.films.flow import Motion, motion
+from styleforge.films.steady import (
+    check_steadiness,
+    likeness,
+    recognized,
+    rounded,
+    steadied,
+    trust,
+)
 from tests.films.made import pan
 
 BIG = (96, 80)
@@ -60,3 +67,22 @@ def test_levels_are_rounded_within_their_range() -> None:
 def test_a_share_that_is_none(steadiness: float) -> None:
     with pytest.raises(UsageError, match=r"^`steady` is from 0 to below 1 \(not "):
         check_steadiness(steadiness)
+
+
+def test_what_comes_in_at_the_side_is_not_recognized_in_an_even_sky() -> None:
+    """Warping repeats the outermost pixels there, which look as they should."""
+    sky = np.full((80, 96, 3), 128, np.uint8)
+    flow = np.zeros((80, 96, 2), np.float32)
+    flow[..., 0] = 6  # from the right
+    known = np.ones((80, 96), np.float32)
+    known[:, 40:] = 0  # an edge of motion, and what is new
+    found = recognized(Motion(flow, known), sky, sky)
+    assert (found[:, :90] == 1).all()
+    assert (found[:, 90:] == 0).all()
+
+
+def test_light_that_changes_is_not_recognized() -> None:
+    (frame,) = pan(1, size=BIG)
+    found = motion(frame, frame)
+    assert recognized(found, frame, frame).mean() > 0.9
+    assert recognized(found, rounded(frame.astype(float) + 60), frame).mean() < 0.1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -80,6 +81,18 @@ def test_a_painting_that_is_the_photo_is_found_where_it_is(photo: Tensor, weight
     torch.testing.assert_close(sources.y, y[:, None].expand(10, 16))
     torch.testing.assert_close(sources.x, x.expand(10, 16))
     assert list(targets) == list(LAYERS)
+
+
+def test_cells_are_kept_for_pictures_of_one_size(photo: Tensor, weights: Weights) -> None:
+    pictures = (photo, photo.flip(3))
+    style = unturned([StyleImage(photo)], weights)
+    expected = [style.of_hypercolumns(picture, picture)[0] for picture in pictures]
+    assert not style._known_cells
+    keeping = replace(style, keeps_cells=True)
+    for picture, targets in zip(pictures, expected, strict=True):
+        for layer, target in keeping.of_hypercolumns(picture, picture)[0].items():
+            torch.testing.assert_close(target.features, targets[layer].features, rtol=0, atol=0)
+    assert list(keeping._known_cells) == [64]
 
 
 @pytest.mark.slow
