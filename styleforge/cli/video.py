@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -147,15 +146,8 @@ def video(
     several GPUs or machines: torchrun --nproc-per-node 2 -m styleforge video ... --engine torchrun
     """
     manner = Manner("video", quiet, as_json, time.perf_counter(), shown=opened)
-    named = [*(paintings or ()), *(style or ()), *([model] if model else [])]
-    if not named:
-        raise UsageError(
-            "say in which style: styleforge video FILM PAINTING, or --style NAME of a network"
-        )
-    manner.begin(f"{film} after {' and '.join(named)}")
+    manner.begin(f"{film} after {_named(paintings, style, model)}")
     from styleforge.batches.engines import Engine
-
-    os.environ.setdefault("SVT_LOG", "1")  # else the encoder of AV1 tells what it does
     from styleforge.films.reading import Span
     from styleforge.jobs.look import Look
     from styleforge.jobs.spelling import painting, with_weight
@@ -199,6 +191,16 @@ def video(
         print_plan(job, manner)
     else:
         run(job, manner, by)
+
+
+def _named(paintings: list[str] | None, style: list[str] | None, model: str | None) -> str:
+    """What the film is painted after. Raises :class:`UsageError` for nothing at all."""
+    named = [*(paintings or ()), *(style or ()), *([model] if model else [])]
+    if not named:
+        raise UsageError(
+            "say in which style: styleforge video FILM PAINTING, or --style NAME of a network"
+        )
+    return " and ".join(named)
 
 
 def _check_for_networks(**given: Any) -> None:

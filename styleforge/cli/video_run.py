@@ -36,6 +36,7 @@ def run(job: VideoJob, manner: Manner, engine: Engine = ALONE) -> None:
         return
     manner.place(job.output, describe(job.device))
     keep_freed_memory()
+    os.environ.setdefault("SVT_LOG", "1")  # else the encoder of AV1 tells what it does
     with StopRequest() as stop:
         stop.heard = partial(_tell_stop, manner)
         video = film_run(job, engine, lambda: stop.made)
