@@ -34,6 +34,10 @@ class TrainingStyle(StyleLayers):
     statistic: TrainingStatisticName = "gram"
 
 
+STABLE_CROP = 64
+"""Least side of a crop of which moved windows are compared."""
+
+
 class Schedule(Section):
     """Steps of Adam, each on a batch of crops of so many pixels a side.
 
@@ -42,6 +46,7 @@ class Schedule(Section):
     ``identity`` steps the network learns to give photos back, by their pixels: these steps need no
     VGG, and what is then trained to paint has not to find the content first. What belongs to
     single styles, scales and shifts, learns ``style_rate`` times as fast as all else.
+    ``stability`` weighs that a moved photo is painted as the photo is, which films want.
     """
 
     steps: Whole = Field(default=10000, ge=1)
@@ -52,6 +57,7 @@ class Schedule(Section):
     warm_up: Whole = Field(default=100, ge=0)
     average: Number = Field(default=0.998, ge=0, lt=1)
     identity: Whole = Field(default=0, ge=0)
+    stability: Number = Field(default=0.0, ge=0, allow_inf_nan=False)
     validate_every: Whole = Field(default=250, ge=1)
 
 
@@ -71,6 +77,15 @@ class TrainingPreset(Losses):
     def _either_base_or_generator(self) -> Self:
         if self.base and self.generator != TransformerSettings():
             raise ValueError(f"base: {self.base} has a generator of its own; leave one of them out")
+        return self
+
+    @model_validator(mode="after")
+    def _stability_sees_enough(self) -> Self:
+        training = self.training
+        if training.stability and not isinstance(self.generator, TransformerSettings):
+            raise ValueError("training.stability: is of transformer networks; leave it out")
+        if training.stability and training.crop < STABLE_CROP:
+            raise ValueError(f"training.crop: {STABLE_CROP} or more, with training.stability")
         return self
 
     @model_validator(mode="after")

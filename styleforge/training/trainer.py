@@ -19,6 +19,7 @@ from styleforge.optimize.evaluation import LossValues
 from styleforge.presets.training import Schedule, TrainingPreset
 from styleforge.training.distributed import Processes
 from styleforge.training.objective import BatchObjective
+from styleforge.training.stability import instability, windows
 
 _BETAS = (0.9, 0.99)
 _MAX_SETBACKS = 5
@@ -97,8 +98,12 @@ class Trainer:
             rate = learning_rate(self._preset.training, self.step_count, self.setbacks)
             group["lr"] = rate * group["share"]
         self._optimizer.zero_grad()
-        identity = self.step_count < self._preset.training.identity
-        loss = self._loss(self._forward, photos, numbers, identity=identity)
+        schedule = self._preset.training
+        if photos is not None and schedule.stability and self.step_count >= schedule.identity:
+            loss = self._stable_loss(photos, numbers)
+        else:
+            identity = self.step_count < schedule.identity
+            loss = self._loss(self._forward, photos, numbers, identity=identity)
         loss.total.backward()  # type: ignore[no-untyped-call]
         values = self._processes.mean(torch.stack(loss).detach())
         if not values.isfinite().all() or not self._gradients_are_finite():
@@ -173,6 +178,20 @@ class Trainer:
         if identity and photos is not None:
             return _identity_loss(pastiches.float(), photos)
         return self._objective(pastiches.float(), photos, chosen.to(self._device))
+
+    def _stable_loss(self, photos: Tensor, numbers: Sequence[int]) -> Loss:
+        """With the loss of stability in the total; both windows in one batch."""
+        photos = photos.to(self._device, memory_format=torch.channels_last)
+        still, moved, shift = windows(photos, self._preset.seed * 1_000_003 + numbers[0])
+        chosen = self._style_of(numbers)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
+            both = self._pastiches(
+                self._forward, torch.cat([still, moved]), [*numbers, *numbers], chosen.repeat(2)
+            )
+        pastiches, others = both.float().chunk(2)
+        loss = self._objective(pastiches, still, chosen.to(self._device))
+        unstable = self._preset.training.stability * instability(pastiches, others, shift)
+        return loss._replace(total=loss.total + unstable)
 
     def _pastiches(
         self, network: nn.Module, photos: Tensor | None, numbers: Sequence[int], chosen: Tensor
