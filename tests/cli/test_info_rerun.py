@@ -58,12 +58,12 @@ def test_info_of_a_preset_that_is_gone(made: Path, command: Command) -> None:
 
 
 def test_info_of_what_a_network_made(command: Command) -> None:
-    styles = ("--style", "church:2", "--style", "harvest:1")
+    styles = ("--style", "church:2", "--style", "night-cafe:1")
     made = ("stylize", "c.png", *styles, "--dpi", "150", "--depth", "16", "-o", "a.png")
     assert command(*made).code == 0
     lines = command("info", "a.png").text.splitlines()
     assert lines[:2] == ["made by  stylize", "photo    c.png"]
-    assert re.fullmatch(r"style    church:2, harvest:1 of .*\.safetensors", lines[2])
+    assert re.fullmatch(r"style    church:2, night-cafe:1 of .*\.safetensors", lines[2])
     assert lines[3:-1] == [
         "size     the photo's own",
         "settings strength 1, colors style, seed 0",
