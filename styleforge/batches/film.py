@@ -20,7 +20,7 @@ from styleforge.films.shots import Shot, cuts, fair_shares, shots_of
 from styleforge.jobs.film_keyframes import shot_painter
 from styleforge.jobs.keyframes import check_there
 from styleforge.jobs.video import VideoJob, VideoRequest
-from styleforge.jobs.video_run import Painted, Underway, VideoRun, put_together
+from styleforge.jobs.video_run import Painted, Tally, Underway, VideoRun, put_together
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,7 @@ class ShotsRun:
         is_stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         self.job = job
-        self.total = job.frame_count
-        """About how many frames this process will tell of, and exactly once they are painted."""
-        self.is_whole = False
-        """Whether all frames have been painted."""
-        self.count = 0
-        """Frames that are in the film."""
-        self.kept = 0
-        """Of these, from runs before this one."""
-        self.shots = 0
+        self.tally = Tally(job.frame_count)
         self.leads = True
         """Whether this process puts the film together."""
         self._engine = engine
@@ -109,12 +101,12 @@ class ShotsRun:
             work.save_shots(shots)
         numbers = [number for shot in shots for number in shot.numbers]
         check_there(self.job.keyframes, len(numbers))
-        self.shots = len(shots)
-        self.kept = sum(map(work.has, numbers))
+        self.tally.shots = len(shots)
+        self.tally.kept = sum(map(work.has, numbers))
         return shots
 
     def _paint(self, shots: list[Shot], rank: int) -> Iterator[Underway | Painted]:
-        self.total = sum(len(shot.numbers) for shot in shots)
+        self.tally.total = sum(len(shot.numbers) for shot in shots)
         if self._engine.name == "ray":
             yield from run_on_ray(
                 FilmWork(self.job.request),
@@ -136,11 +128,11 @@ class ShotsRun:
 
     def _put_together(self, shots: list[Shot]) -> None:
         numbers = [number for shot in shots for number in shot.numbers]
-        self.count = self.job.work.count(numbers)
-        if not self.count:
+        self.tally.count = self.job.work.count(numbers)
+        if not self.tally.count:
             raise StoppedError("nothing was painted")
-        self.is_whole = self.count == len(numbers)
-        put_together(self.job, self.count, is_whole=self.is_whole)
+        self.tally.is_whole = self.tally.count == len(numbers)
+        put_together(self.job, self.tally.count, is_whole=self.tally.is_whole)
 
 
 def film_run(
@@ -169,7 +161,7 @@ def carry_out(job: VideoJob, engine: Engine) -> VideoOutcome:
     run = film_run(job, engine)
     for _ in run:
         pass
-    return VideoOutcome(job.output, run.count, run.kept, skipped=False)
+    return VideoOutcome(job.output, run.tally.count, run.tally.kept, skipped=False)
 
 
 def _devices(job: VideoJob, rank: int | None = None) -> list[torch.device]:

@@ -54,7 +54,7 @@ def run(job: VideoJob, manner: Manner, engine: Engine = ALONE) -> None:
         _report(video, seconds),
         seconds=seconds,
         details=_details(video),
-        finished=video.is_whole,
+        finished=video.tally.is_whole,
     )
 
 
@@ -105,7 +105,7 @@ def _follow(video: VideoRun | ShotsRun, manner: Manner) -> None:
             if new:
                 rate = new / (time.perf_counter() - started)
                 shown.set_postfix_str(f"{rate:.2g} a second", refresh=False)
-            shown.total = video.total
+            shown.total = video.tally.total
             shown.update()
 
 
@@ -124,17 +124,17 @@ def _report(video: VideoRun | ShotsRun, seconds: float) -> dict[str, Any]:
         "output": str(video.job.output),
         "width": width,
         "height": height,
-        "frames": video.count,
-        "reused": video.kept,
-        "shots": None if video.kept else video.shots,
+        "frames": video.tally.count,
+        "reused": video.tally.kept,
+        "shots": None if video.tally.kept else video.tally.shots,
         "device": describe(video.job.device),
-        "finished": video.is_whole,
+        "finished": video.tally.is_whole,
         "seconds": round(seconds, 2),
     }
 
 
 def _details(video: VideoRun | ShotsRun) -> str:
-    shots = "1 shot" if video.shots == 1 else f"{video.shots} shots"
-    found = f", {video.kept} of them from before" if video.kept else f" in {shots}"
-    more = "" if video.is_whole else "; the same command again goes on"
-    return f"{video.count} frames{found}{more}"
+    shots = "1 shot" if video.tally.shots == 1 else f"{video.tally.shots} shots"
+    found = f", {video.tally.kept} of them from before" if video.tally.kept else f" in {shots}"
+    more = "" if video.tally.is_whole else "; the same command again goes on"
+    return f"{video.tally.count} frames{found}{more}"

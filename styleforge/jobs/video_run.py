@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
@@ -34,6 +35,21 @@ class Underway(NamedTuple):
     doing: str
 
 
+@dataclass
+class Tally:
+    """How far a run has come.
+
+    About ``total`` frames will be told of, exactly so many once they are painted; ``count`` are in
+    the film, ``kept`` of them from runs before this one, and ``is_whole``: these are all.
+    """
+
+    total: int
+    count: int = 0
+    kept: int = 0
+    shots: int = 0
+    is_whole: bool = False
+
+
 class _Seen(NamedTuple):
     """A frame before it is painted.
 
@@ -60,15 +76,7 @@ class VideoRun:
         threads: int | None = None,
     ) -> None:
         self.job = job
-        self.total = job.frame_count
-        """About how many frames there will be."""
-        self.is_whole = False
-        """Whether all frames have been painted."""
-        self.count = 0
-        """Frames that are in the film."""
-        self.kept = 0
-        """Of these, from runs before this one."""
-        self.shots = 0
+        self.tally = Tally(job.frame_count)
         self._is_stopped = is_stopped
         self._painter = job.film_painter()
         self._threads = threads
@@ -80,10 +88,10 @@ class VideoRun:
                 writer = stack.enter_context(film_file(job))
                 sink = stack.enter_context(Behind[tuple[Frame, int | None]](self._keep(writer)))
                 yield from self._paint(sink)
-                if not self.count:
+                if not self.tally.count:
                     raise StoppedError("nothing was painted")
-                writer.to_the_end = self.is_whole and job.request.span.stop is None
-            if self.is_whole:
+                writer.to_the_end = self.tally.is_whole and job.request.span.stop is None
+            if self.tally.is_whole:
                 job.work.clear()
 
     def _keep(self, writer: FilmWriter) -> Callable[[tuple[Frame, int | None]], None]:
@@ -105,12 +113,12 @@ class VideoRun:
             result = self._result(number, seen, before)
             before = (seen.frame.levels, result)
             sink.put((seen.frame._replace(levels=result), None if seen.kept else number))
-            self.count += 1
-            self.kept += seen.kept
-            self.shots += seen.begins
-            self.total = max(self.total, self.count)
+            self.tally.count += 1
+            self.tally.kept += seen.kept
+            self.tally.shots += seen.begins
+            self.tally.total = max(self.tally.total, self.tally.count)
             yield Painted(number, seen.kept)
-        self.is_whole = True
+        self.tally.is_whole = True
 
     def _result(self, number: int, seen: _Seen, before: tuple[Levels, Levels] | None) -> Levels:
         if seen.kept:

@@ -173,22 +173,20 @@ class Trainer:
         chosen = self._style_of(numbers)
         if photos is not None:
             photos = photos.to(self._device, memory_format=torch.channels_last)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
-            pastiches = self._pastiches(network, photos, numbers, chosen)
+        pastiches = self._pastiches(network, photos, numbers, chosen)
         if identity and photos is not None:
-            return _identity_loss(pastiches.float(), photos)
-        return self._objective(pastiches.float(), photos, chosen.to(self._device))
+            return _identity_loss(pastiches, photos)
+        return self._objective(pastiches, photos, chosen.to(self._device))
 
     def _stable_loss(self, photos: Tensor, numbers: Sequence[int]) -> Loss:
         """With the loss of stability in the total; both windows in one batch."""
         photos = photos.to(self._device, memory_format=torch.channels_last)
         still, moved, shift = windows(photos, self._preset.seed * 1_000_003 + numbers[0])
         chosen = self._style_of(numbers)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
-            both = self._pastiches(
-                self._forward, torch.cat([still, moved]), [*numbers, *numbers], chosen.repeat(2)
-            )
-        pastiches, others = both.float().chunk(2)
+        both = self._pastiches(
+            self._forward, torch.cat([still, moved]), [*numbers, *numbers], chosen.repeat(2)
+        )
+        pastiches, others = both.chunk(2)
         loss = self._objective(pastiches, still, chosen.to(self._device))
         unstable = self._preset.training.stability * instability(pastiches, others, shift)
         return loss._replace(total=loss.total + unstable)
@@ -197,13 +195,14 @@ class Trainer:
         self, network: nn.Module, photos: Tensor | None, numbers: Sequence[int], chosen: Tensor
     ) -> Tensor:
         result: Tensor
-        if isinstance(self.generator, TextureNetwork):
-            noise = [z.to(self._device) for z in self._noise(numbers)]
-            result = network(noise, photos)
-        else:
-            mixture = nn.functional.one_hot(chosen, self._styles).float()
-            result = network(photos, mixture.to(self._device))
-        return result
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda"):
+            if isinstance(self.generator, TextureNetwork):
+                noise = [z.to(self._device) for z in self._noise(numbers)]
+                result = network(noise, photos)
+            else:
+                mixture = nn.functional.one_hot(chosen, self._styles).float()
+                result = network(photos, mixture.to(self._device))
+        return result.float()
 
     def _style_of(self, numbers: Sequence[int]) -> Tensor:
         """Every sample's style: each of those that are trained has its turn."""

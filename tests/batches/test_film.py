@@ -64,7 +64,7 @@ def test_several_workers_make_the_bytes_of_one(prepare: Prepare, network: bool) 
         assert [record.number for record in records if isinstance(record, Underway)] == [*range(9)]
         numbers = [record.number for record in records if not isinstance(record, Underway)]
         assert sorted(numbers) == [*range(9)]
-        assert (run.count, run.shots, run.is_whole) == (9, len(LENGTHS), True)
+        assert (run.tally.count, run.tally.shots, run.tally.is_whole) == (9, len(LENGTHS), True)
         assert Path(f"{workers}.mp4").read_bytes() == Path("alone.mp4").read_bytes()
         assert not Path(f"{workers}.mp4.frames").exists()
 
@@ -82,12 +82,12 @@ def test_a_run_that_is_stopped_leaves_the_frames_without_a_gap(prepare: Prepare)
     there = sorted(int(path.stem) for path in Path("out.mp4.frames").glob("0*.png"))
     assert len(there) >= 4
     without_gap = next(k for k in range(10) if k not in there)
-    assert run.count == without_gap
-    assert not run.is_whole
+    assert run.tally.count == without_gap
+    assert not run.tally.is_whole
     assert len(frames_of(Path("out.mp4"))) == without_gap
     again = film_run(prepare("out.mp4"), Engine())
     assert len(list(again)) == 9
-    assert again.kept == len(there), "also those behind a gap"
+    assert again.tally.kept == len(there), "also those behind a gap"
     assert Path("out.mp4").read_bytes() == Path("whole.mp4").read_bytes()
 
 
@@ -100,7 +100,7 @@ def test_a_run_goes_on_from_one_frame_by_frame(prepare: Prepare) -> None:
         done.append(number)
     run = ShotsRun(prepare("out.mp4"), TWO)
     list(run)
-    assert (run.count, run.kept) == (9, 4)
+    assert (run.tally.count, run.tally.kept) == (9, 4)
     assert Path("out.mp4").read_bytes() == Path("whole.mp4").read_bytes()
 
 
@@ -130,7 +130,7 @@ def test_an_error_in_a_worker_is_raised_and_what_is_finished_stays(
     assert list(Path("out.mp4.frames").glob("0*.png"))
     run = ShotsRun(prepare("out.mp4"), TWO)
     list(run)
-    assert run.kept >= 4
+    assert run.tally.kept >= 4
 
 
 def test_two_processes_do_not_paint_one_film(prepare: Prepare) -> None:
