@@ -85,13 +85,10 @@ class Workplace:
         work = {
             "presets": _read_preset,
             "models": _read_model,
-            "checkpoints": partial(_read_checkpoint, self._training()),
+            "checkpoints": partial(_read_checkpoint, self._folder),
             "recipes": partial(_read_recipe, self._folder),
         }[kind]
         return partial(_verdict, work)
-
-    def _training(self) -> Training:
-        return _small_training(self._folder)
 
 
 def suffix(kind: str) -> str:
@@ -126,8 +123,8 @@ def _read_model(path: Path) -> None:
         stylize(model.network, torch.rand(1, 3, 20, 24), mixture, memory=2**30)
 
 
-def _read_checkpoint(training: Training, path: Path) -> None:
-    folder = TrainingFolder(path)
+def _read_checkpoint(photographs: Path, path: Path) -> None:
+    folder, training = TrainingFolder(path), _small_training(photographs)
     folder.checkpoint = path
     go_on(folder, training)
     next(iter(training), None)

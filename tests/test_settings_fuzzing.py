@@ -16,7 +16,7 @@ FILES = 60
 def test_damaged_files_are_read_or_refused(kind: str, tmp_path: Path) -> None:
     """A small share of benchmarks/fuzz_settings.py's: no traceback, no hang, none changed."""
     workplace, found = Workplace(tmp_path), Counter[str]()
-    reader = Reader(workplace.reader(kind), memory=MEMORY)
+    reader = Reader(workplace.reader(kind), memory=MEMORY, patience=60.0)
     path = tmp_path / f"damaged{suffix(kind)}"
     for number, (name, content) in enumerate(workplace.damaged(kind, FILES, seed=0)):
         path.write_bytes(content)

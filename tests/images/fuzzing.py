@@ -127,19 +127,26 @@ def mutated_bytes(whole: bytes, chance: random.Random) -> bytes:
 
 
 class Reader:
-    """Reads files in a process of its own, which is replaced when it hangs, dies or grows."""
+    """Reads files in a process of its own, which is replaced when it hangs, dies or grows.
 
-    def __init__(self, read: Read | None = None, *, memory: int = MOST_MEMORY) -> None:
+    A fresh process, no fork: a fork of one that runs threads can wait for ever for a lock that one
+    of them held, and that would pass for a file that hangs.
+    """
+
+    def __init__(
+        self, read: Read | None = None, *, memory: int = MOST_MEMORY, patience: float = PATIENCE
+    ) -> None:
         self._work = read or every_way
+        self._patience = patience
         self._memory = memory
-        self._context = multiprocessing.get_context("fork")
+        self._context = multiprocessing.get_context("spawn")
         self._start()
 
     def read(self, path: Path) -> Verdict:
         before = path.read_bytes(), path.stat().st_mtime_ns
         self._pipe.send(path)
         try:
-            kind, detail = self._pipe.recv() if self._pipe.poll(PATIENCE) else ("hang", "")
+            kind, detail = self._pipe.recv() if self._pipe.poll(self._patience) else ("hang", "")
         except EOFError:
             self._process.join()
             kind, detail = "crash", f"exit code {self._process.exitcode}"
@@ -162,10 +169,12 @@ class Reader:
         )
         self._process.start()
         other.close()
+        self._pipe.recv()  # its libraries take seconds to come, which no file should be blamed for
 
 
 def _serve(pipe: Connection, read: Read, memory: int) -> None:
-    torch.set_num_threads(1)  # a fork has none of the threads that its parent's work goes to
+    torch.set_num_threads(1)
+    pipe.send("ready")
     while True:
         path = pipe.recv()
         own = _peak()
