@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,16 +15,20 @@ from styleforge.losses.temporal import Held
 from styleforge.presets.transfer import Preset, Scales
 from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.studio import Studio
+from styleforge.transfers.styles import StyleImage
 
-STEPS, _PART = 3, 7
-"""Of a frame after the first, but no more than such a part of the first one's: so it takes about a
-sixth of its time, by whatever preset."""
+STEPS, COARSE_STEPS, _COARSE = 1, 6, 2
+"""Of a frame after the first: at its size, and before at such a part of it. So it takes about a
+seventh of a picture's time: strokes are made at the coarse size, and get crisp at the other."""
+
+SAMPLES = 1024
+"""Places of a painting among which layers find their neighbors."""
+
+RIM = 0.05
+"""Of a painting's sides, from which nothing is taken for what comes in at the side of a frame."""
 
 HELD, STIFFNESS = 300.0, 0.5
 """Weight of the temporal loss, and how much less by a step what is known may change."""
-
-COARSE_STEPS, _COARSE = 3, 2
-"""Steps at such a part of the size before."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,11 @@ class OptimizedFrames:
 
     def __init__(self, studio: Studio, size: Size) -> None:
         self._studio = studio
-        self._following = copy.copy(studio)
-        self._following.preset = following(studio.preset, size)
+        preset = following(studio.preset, size)
+        styles = [unframed(s) for s in studio.styles] if preset.neighbor_weights else studio.styles
+        self._following = studio.with_styles(styles, preset)
         self._following.neighbors = replace(
-            studio.neighbors, preset=self._following.preset, keeps_cells=True
+            self._following.neighbors, keeps_cells=True, samples=SAMPLES
         )
 
     def first(self, frame: Tensor) -> Tensor:
@@ -82,18 +86,29 @@ def following(preset: Preset, size: Size) -> Preset:
 
     There places are matched by all layers together; what is known keeps its detail.
     """
-    optimizer = preset.optimizer.model_copy(update={"steps": _steps(preset.optimizer.steps)})
+    steps = preset.optimizer.steps
+    optimizer = preset.optimizer.model_copy(update={"steps": min(STEPS, steps)})
     longest = _coarse(size)
     neighbors = preset.neighbors.model_copy(
         update={"rounds": 1, "hypercolumns": longest, "sketch": 0.0}
     )
-    scales = Scales(start=longest, factor=_COARSE, steps=COARSE_STEPS, detail=1.0)
+    coarse = min(COARSE_STEPS, preset.scales.steps if preset.scales else steps)
+    scales = Scales(start=longest, factor=_COARSE, steps=coarse, detail=1.0)
     changed = {"scales": scales, "optimizer": optimizer, "neighbors": neighbors}
     return preset.model_copy(update=changed)
 
 
-def _steps(of_first: int) -> int:
-    return min(STEPS, of_first, max(1, of_first // _PART))
+def unframed(style: StyleImage) -> StyleImage:
+    """A style image without its rim, by its mask.
+
+    The edge of a painting, and the line around a print, is what the edge of a picture is most
+    like, and would come in with every frame of a film that pans.
+    """
+    width, height = size_of(style.image)
+    across, down = (round(side * RIM) for side in (width, height))
+    inside = style.image.new_zeros(1, 1, height, width)
+    inside[:, :, down : height - down, across : width - across] = 1
+    return style._replace(mask=inside if style.mask is None else inside * style.mask)
 
 
 def _coarse(size: Size) -> int:

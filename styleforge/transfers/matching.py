@@ -87,7 +87,8 @@ class StyleNeighbors:
     """A preset's neighbors in style images, for pictures of any size.
 
     ``tiling`` says how an image of a (width, height) is to be cut. ``keeps_cells``: those of the
-    style images are kept for more pictures of one size, such as a film's frames.
+    style images are kept for more pictures of one size, such as a film's frames. ``samples`` are
+    the places of a style image among which a layer finds its own.
     """
 
     network: VGG19
@@ -95,6 +96,7 @@ class StyleNeighbors:
     styles: Sequence[StyleImage]
     tiling: Callable[[Size], Tiling | None]
     keeps_cells: bool = False
+    samples: int = SAMPLES
     _known: dict[int, list[Features]] = field(default_factory=dict)
     _known_cells: dict[int, tuple[list[_Cells], Features]] = field(default_factory=dict)
 
@@ -245,7 +247,7 @@ class StyleNeighbors:
         return {layer: total / counts[layer].clamp(min=1)[:, None] for layer, total in sums.items()}
 
     def _samples(self, photo: Tensor) -> list[Features]:
-        """Each style's features at random places of its own, by layer (at most 4096, N)."""
+        """Each style's features at random places of its own, by layer (samples, N)."""
         longest = max(photo.shape[2:])
         if longest in self._known:
             return self._known[longest]
@@ -261,7 +263,7 @@ class StyleNeighbors:
         for turns, turned in views:
             white = None if mask is None else torch.rot90(mask, turns, (2, 3))
             drawn = {
-                layer: _drawn(turned, layer, white, SAMPLES // len(views), generator)
+                layer: _drawn(turned, layer, white, self.samples // len(views), generator)
                 for layer in self._weights
             }
             for tile, features in self._looks(turned)():

@@ -9,11 +9,12 @@ from torch import Tensor
 
 from styleforge.core.settings import validate
 from styleforge.films.flow import motion
-from styleforge.films.optimized import Followed, OptimizedFrames, following
+from styleforge.films.optimized import Followed, OptimizedFrames, following, unframed
 from styleforge.images.geometry import size_of
 from styleforge.jobs.film_painters import Moved, OptimizedFilm, pixels_of
 from styleforge.presets.transfer import Preset
 from styleforge.transfers.studio import Studio
+from styleforge.transfers.styles import StyleImage
 from styleforge.vgg.weights import Weights
 from tests.films.made import pan
 
@@ -47,10 +48,29 @@ def test_few_steps_after_some_at_half_the_size() -> None:
     assert (found.scales.start, found.scales.steps) == (128, 3)
     assert (found.neighbors.rounds, found.neighbors.hypercolumns) == (1, 128)
     assert found.sketch == 0
-    for first, later in ((0, 0), (1, 1), (13, 1), (16, 2), (21, 3), (300, 3)):
-        optimizer = preset.optimizer.model_copy(update={"steps": first})
-        of_first = preset.model_copy(update={"optimizer": optimizer})
-        assert following(of_first, (256, 144)).optimizer.steps == later
+    assert found.optimizer.steps == 1
+
+
+@pytest.mark.parametrize(("steps", "coarse", "expected"), [(0, 15, (0, 6)), (16, 4, (1, 4))])
+def test_no_more_steps_than_the_first(steps: int, coarse: int, expected: tuple[int, int]) -> None:
+    settings = {**PRESET, "optimizer": {"steps": steps}, "scales": {"start": 48, "steps": coarse}}
+    found = following(validate(Preset, settings, "test"), (256, 144))
+    assert found.scales is not None
+    assert (found.optimizer.steps, found.scales.steps) == expected
+
+
+def test_nothing_is_taken_from_the_rim_of_a_painting(painting: Tensor) -> None:
+    width, height = size_of(painting)
+    mask = unframed(StyleImage(painting)).mask
+    assert mask is not None
+    assert mask[0, 0, :, width // 2].nonzero().aminmax() == (
+        round(0.05 * height),
+        height - round(0.05 * height) - 1,
+    )
+    left = painting[:, :1].gt(0.5).float()
+    both = unframed(StyleImage(painting, mask=left)).mask
+    assert both is not None
+    assert both.equal(mask * left)
 
 
 def test_a_still_stays_still(studio: Studio) -> None:
