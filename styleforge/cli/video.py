@@ -188,7 +188,7 @@ def video(
     from styleforge.cli.video_run import print_plan, run
 
     if dry_run:
-        print_plan(job, manner)
+        print_plan(job, manner, by)
     else:
         run(job, manner, by)
 

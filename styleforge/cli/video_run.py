@@ -58,7 +58,7 @@ def run(job: VideoJob, manner: Manner, engine: Engine = ALONE) -> None:
     )
 
 
-def print_plan(job: VideoJob, manner: Manner) -> None:
+def print_plan(job: VideoJob, manner: Manner, engine: Engine = ALONE) -> None:
     """Print what would run and how long it takes, on standard output."""
     seconds = job.seconds()
     film, (width, height) = job.film, job.size
@@ -81,8 +81,14 @@ def print_plan(job: VideoJob, manner: Manner) -> None:
         f"output   {job.output} ({width} x {height}, {job.encoding.encoder})",
         f"sound    {sound if job.request.sound and not job.encoding.is_silent else 'left out'}",
         f"device   {describe(job.device)}",
-        f"takes    {job.frame_count} frames, about {duration(seconds)}",
+        f"takes    {job.frame_count} frames, about {duration(seconds)}{_by_whom(engine)}",
     )
+
+
+def _by_whom(engine: Engine) -> str:
+    """How long several take depends on the shots, for which the film is yet to be looked over."""
+    several = engine.name != "local" or (engine.workers or 1) > 1
+    return " for one worker; each shot goes to one" if several else ""
 
 
 def _tell_stop(manner: Manner) -> None:

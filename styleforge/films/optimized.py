@@ -13,7 +13,14 @@ from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.images.load import MIN_SIDE
 from styleforge.losses.temporal import Held
 from styleforge.presets.transfer import Preset, Scales
+from styleforge.transfers.estimate import (
+    available_memory,
+    estimate,
+    extra_bytes,
+    measured_speed,
+)
 from styleforge.transfers.run import StyleTransfer
+from styleforge.transfers.schedule import plan
 from styleforge.transfers.studio import Studio
 from styleforge.transfers.styles import StyleImage
 
@@ -71,6 +78,24 @@ class OptimizedFrames:
         new = (1 - followed.start) * min(1.0, 2 * self._studio.preset.strength)
         held = Held(target, followed.share, new, HELD, STIFFNESS)
         return _finished(StyleTransfer(self._following, frame, init=start, held=held))
+
+    def seconds(self, first: int, later: int, size: Size) -> float:
+        """About how long so many of a (width, height) take that begin shots, and others."""
+        studio, following = self._studio, self._following
+        speed = measured_speed(studio.network, studio.device)
+        return sum(
+            count
+            * estimate(
+                one.network,
+                plan(size, one.preset),
+                device=one.device,
+                memory=available_memory(one.device),
+                speed=speed,
+                extra=extra_bytes(one.preset),
+            ).seconds
+            for one, count in ((studio, first), (following, later))
+            if count
+        )
 
     def _fresh(self, frame: Tensor) -> Tensor:
         """Without what a coarse scale does not see: strokes take the place of its detail."""

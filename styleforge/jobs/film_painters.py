@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -10,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from styleforge.films.flow import Motion, warped
+from styleforge.films.flow import Motion, motion, warped
 from styleforge.films.optimized import Followed, OptimizedFrames
 from styleforge.films.reading import Levels
 from styleforge.films.steady import recognized, steadied, trust
+from styleforge.images.geometry import Size
 from styleforge.images.load import Picture
 from styleforge.images.save import to_levels
 from styleforge.jobs.painters import NetworkPainter
@@ -37,6 +39,9 @@ class FilmPainter(Protocol):
     def following(self, moved: Moved, /) -> Levels:
         """A later one."""
 
+    def seconds(self, first: int, later: int, size: Size) -> float:
+        """About how long so many frames of a (width, height) take that begin shots, and others."""
+
 
 @dataclass(frozen=True)
 class SteadyNetwork:
@@ -56,6 +61,14 @@ class SteadyNetwork:
         return steadied(
             painted, moved.result, moved.motion.flow, trusted, steadiness=self.steadiness
         )
+
+    def seconds(self, first: int, later: int, size: Size) -> float:
+        """By one frame: all take as long as a later one."""
+        frame = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), np.uint8)
+        result = self.first(frame)  # warms up
+        started = time.perf_counter()
+        self.following(Moved(frame, motion(frame, frame), frame, result))
+        return (first + later) * (time.perf_counter() - started)
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,9 @@ class OptimizedFilm:
         painted = to_levels(self.frames.following(pixels_of(moved.frame), followed))
         still = trusted * np.exp(-np.square(moved.motion.flow).sum(2))
         return steadied(painted, moved.result, moved.motion.flow, still)
+
+    def seconds(self, first: int, later: int, size: Size) -> float:
+        return self.frames.seconds(first, later, size)
 
 
 def picture_of(frame: Levels) -> Picture:

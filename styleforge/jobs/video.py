@@ -188,8 +188,9 @@ class VideoJob:
         return essence(there.to_dict()) == essence(self.recipe.to_dict())
 
     def seconds(self) -> float:
-        """About how long it takes."""
-        return self.painter.seconds([self.size] * self.frame_count)
+        """About how long one worker takes, were the film a single shot."""
+        frames = frames_to_paint(self.frame_count, [one.number for one in self.keyframes])
+        return self.film_painter().seconds(int(not self.keyframes), frames, self.size)
 
     @property
     def needs_shots(self) -> bool:
@@ -216,6 +217,14 @@ class VideoJob:
         if isinstance(self.painter, NetworkPainter):
             return [self.painter.model.path]
         return [Path(painting.path) for painting in self.painter.template.styles]
+
+
+def frames_to_paint(count: int, keyframes: Sequence[int]) -> int:
+    """Of so many frames, those that follow another; between two keyframes from both sides."""
+    if not keyframes:
+        return count - 1
+    between = keyframes[-1] - keyframes[0] + 1 - len(keyframes)
+    return count - len(keyframes) + between
 
 
 def _encoding(request: VideoRequest) -> Encoding:

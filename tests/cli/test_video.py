@@ -238,6 +238,8 @@ def test_the_plan_says_how_long_it_takes(video: Command) -> None:
     assert lines[1] == "output   out.mp4 (48 x 40, libx264)"
     assert lines[2] == "sound    aac"
     assert lines[4].startswith("takes    6 frames, about ")
+    lines = video("-o", "out.mp4", "--dry-run", "--workers", "2").text.splitlines()
+    assert lines[4].endswith(" for one worker; each shot goes to one")
     plan = json.loads(video("-o", "out.mp4", "--dry-run", "--json").text)
     assert plan["frames"] == 6
     assert not Path("out.mp4").exists()

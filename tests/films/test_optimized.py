@@ -12,7 +12,7 @@ from styleforge.films.flow import motion
 from styleforge.films.optimized import Followed, OptimizedFrames, following, unframed
 from styleforge.images.geometry import size_of
 from styleforge.jobs.film_painters import Moved, OptimizedFilm, pixels_of
-from styleforge.presets.transfer import Preset
+from styleforge.presets.transfer import Preset, load_preset
 from styleforge.transfers.studio import Studio
 from styleforge.transfers.styles import StyleImage
 from styleforge.vgg.weights import Weights
@@ -71,6 +71,15 @@ def test_nothing_is_taken_from_the_rim_of_a_painting(painting: Tensor) -> None:
     both = unframed(StyleImage(painting, mask=left)).mask
     assert both is not None
     assert both.equal(mask * left)
+
+
+def test_a_later_frame_takes_a_small_part_of_the_first_ones_time(
+    painting: Tensor, weights: Weights
+) -> None:
+    preset = load_preset("painterly").model_copy(update={"size": 0})
+    frames = OptimizedFrames(Studio([(painting, 1.0)], preset, weights=weights), BIG)
+    first, both = frames.seconds(1, 0, BIG), frames.seconds(1, 10, BIG)
+    assert 0 < both - first < 5 * first
 
 
 def test_a_still_stays_still(studio: Studio) -> None:
