@@ -291,8 +291,9 @@ class _Record:
 
     def _write(self, progress: TrainingProgress) -> None:
         training, folder = self._training, self._job.folder
+        network = training.network()
         if progress.is_best:
-            folder.save_best(self._job.info(training), training.trainer.average)
+            folder.save_best(self._job.info(training), network)
         speed = self._seen["images"] / max(training.seconds - self._seconds, 1e-9)
         validation = progress.validation
         assert validation is not None
@@ -306,7 +307,7 @@ class _Record:
             "unreadable": self._seen["unreadable"],
         }
         folder.append(record)
-        folder.save_sheet(training.sheet())
+        folder.save_sheet(training.sheet(network))
         folder.draw()
         folder.save_checkpoint(training.state())
         self._listener.validate(progress, speed)
@@ -323,7 +324,7 @@ def _finish(job: TrainingJob, training: Training, interrupted: bool) -> Training
         best = load_model(folder.best)
         save_model(output, best.info, best.network)
     else:
-        save_model(output, job.info(training), training.trainer.average)
+        save_model(output, job.info(training), training.network())
     return TrainingOutcome(
         output=output,
         interrupted=interrupted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from styleforge.core.devices import Precision
@@ -23,6 +24,7 @@ from styleforge.optimize.evaluation import LossValues
 from styleforge.presets.training import TrainingPreset
 from styleforge.training.distributed import Processes, check_batch
 from styleforge.training.objective import BatchObjective
+from styleforge.training.palette import set_palette
 from styleforge.training.photographs import Batches, Crops, Photographs, central_crop, stacked
 from styleforge.training.start import start_as_nearest
 from styleforge.training.trainer import Trainer
@@ -103,6 +105,8 @@ class Training:
         check_memory(network, preset, device=device, memory=available_memory(device))
         self._crops = self._validation_crops()
         self._sizes = [*sizes] or [0] * len(styles)
+        self._paintings = styles
+        self._device = device
         objective = BatchObjective(network, styles, preset, self._sizes)
         generator = model.network.to(device).to(memory_format=torch.channels_last)
         if known is not None:
@@ -162,9 +166,18 @@ class Training:
         self.best = state["best"]
         self.seconds = state["seconds"]
 
-    def sheet(self) -> Tensor:
-        """Validation photos in all styles, or some textures, by the averaged network."""
-        network, device = self.trainer.average, next(self.trainer.average.parameters()).device
+    def network(self) -> nn.Module:
+        """What has been learned so far: the averaged network, in the colors of the paintings."""
+        network = copy.deepcopy(self.trainer.average)
+        if isinstance(network, TransformerNetwork):
+            photos = self._crops.to(self._device)
+            for style in range(self._first_style or 0, len(self._paintings)):
+                set_palette(network, style, self._paintings[style], photos)
+        return network
+
+    def sheet(self, network: nn.Module) -> Tensor:
+        """Validation photos in all styles, or some textures, by a network."""
+        device = self._device
         names = [style.name for style in self.model.info.styles]
         with torch.no_grad():
             if isinstance(network, TextureNetwork):

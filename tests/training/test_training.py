@@ -296,7 +296,7 @@ def test_the_sheet_shows_photos_to_check_with_in_every_style(
     settings = preset(learning_rate=0.1)
     training = train(settings, styles=["cafe", "chelsea"], photographs=three)
     steps_of(training, 3)
-    sheet, top = training.sheet(), TEXT + 2 * GAP
+    sheet, top = training.sheet(training.network()), TEXT + 2 * GAP
     assert sheet.shape == (1, 3, top + 3 * (CELL + GAP), GAP + 3 * (CELL + GAP))
     network = training.trainer.average
     for row, path in enumerate(three.validation):
@@ -312,7 +312,8 @@ def test_the_sheet_shows_photos_to_check_with_in_every_style(
 
 
 def test_the_sheet_of_a_single_photo_has_one_row(train: Train) -> None:
-    sheet = train(preset()).sheet()
+    training = train(preset())
+    sheet = training.sheet(training.network())
     assert sheet.shape == (1, 3, TEXT + 2 * GAP + CELL + GAP, GAP + 2 * (CELL + GAP))
 
 
@@ -324,12 +325,12 @@ def test_the_sheet_of_a_texture_network_shows_three(
     settings = preset(generator, steps=30)  # so many that the running statistics are right
     training = train(settings, photographs=photographs if "content" in generator else None)
     steps_of(training)
-    sheet = training.sheet()
+    sheet = training.sheet(training.network())
     assert sheet.shape == (1, 3, GAP + CELL + GAP, GAP + 3 * (CELL + GAP))
     shown = [cell(sheet, 0, column, top=GAP) for column in range(3)]
     assert not shown[0].equal(shown[1])
     assert not shown[1].equal(shown[2])
-    assert sheet.equal(training.sheet())
+    assert sheet.equal(training.sheet(training.network()))
 
 
 def test_a_batch_that_the_processes_cannot_share(train: Train) -> None:
