@@ -93,8 +93,13 @@ def one_by_one(folder: Path, film: Path, how: Sequence[object], *, network: bool
         Image.fromarray(levels).save(photo)
         run(folder, "transfer", photo, *how, "-o", painted, "--force")
         frames.append(np.asarray(Image.open(painted)))
-    even = [frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2] for frame in frames]
-    return save(output, even, options={"crf": "18"})
+    return save(output, [_even(frame) for frame in frames], options={"crf": "18"})
+
+
+def _even(frame: Array) -> Array:
+    """With sides as a film's are: the last row and column twice where they are odd."""
+    height, width = frame.shape[:2]
+    return np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
 
 
 def ages(film: Sequence[Array]) -> Iterator[Array]:

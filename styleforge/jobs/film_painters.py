@@ -20,6 +20,9 @@ from styleforge.images.load import Picture
 from styleforge.images.save import to_levels
 from styleforge.jobs.painters import NetworkPainter
 
+_STILL = 0.9
+"""Of an optimised frame, how much is the last one where nothing moves."""
+
 
 class Moved(NamedTuple):
     """A frame within a shot: how it moved since the last one, and what that was and became."""
@@ -92,7 +95,7 @@ class OptimizedFilm:
         )
         painted = to_levels(self.frames.following(pixels_of(moved.frame), followed))
         still = trusted * np.exp(-np.square(moved.motion.flow).sum(2))
-        return steadied(painted, moved.result, moved.motion.flow, still)
+        return steadied(painted, moved.result, moved.motion.flow, still, steadiness=_STILL)
 
     def seconds(self, first: int, later: int, size: Size) -> float:
         return self.frames.seconds(first, later, size)

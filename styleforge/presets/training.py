@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from styleforge.core.settings import Number, Section, Whole
+from styleforge.core.settings import Layers, Number, Section, Weight, Whole
 from styleforge.presets.networks import GeneratorSettings, TextureSettings, TransformerSettings
 from styleforge.presets.transfer import (
     Losses,
@@ -32,6 +32,13 @@ class TrainingStyle(StyleLayers):
 
     size: Whole = Field(default=256, ge=LEAST_STYLE, le=LARGEST_STYLE)
     statistic: TrainingStatisticName = "gram"
+
+
+class CoarseStyle(StyleLayers):
+    """The style of pastiches and painting at a quarter of their size: their areas of color."""
+
+    beta: Weight = 0.0
+    layers: Layers = Field(default_factory=lambda: {"conv1_1": 0.4, "conv2_2": 0.6}, min_length=1)
 
 
 STABLE_CROP = 64
@@ -70,8 +77,19 @@ class TrainingPreset(Losses):
 
     base: str = ""
     style: TrainingStyle = TrainingStyle()
+    coarse: CoarseStyle = CoarseStyle()
     generator: GeneratorSettings = TransformerSettings()
     training: Schedule = Schedule()
+
+    @property
+    def read_layers(self) -> list[str]:
+        """The layers of the network that any of the losses looks at."""
+        coarse = self._by_layer(self.coarse.layers, self.coarse.beta)
+        return list(dict.fromkeys([*super().read_layers, *coarse]))
+
+    @property
+    def _tables(self) -> list[Mapping[str, float]]:
+        return [*super()._tables, self.coarse.layers]
 
     @model_validator(mode="after")
     def _either_base_or_generator(self) -> Self:

@@ -30,10 +30,22 @@ def moments(images: Tensor) -> Tensor:
 def test_pictures_have_the_paintings_mean_and_deviation(output: str, painting: Tensor) -> None:
     network = network_of(normalized_output=True, output=output)
     pale = 0.4 + 0.2 * painting
-    set_palette(network, 1, pale, photos(4))
+    set_palette(network, 1, pale, photos(4), share=1)
     with torch.no_grad():
         made = network(photos(4), one_style(1, 2).expand(4, -1))
     torch.testing.assert_close(moments(made), moments(pale), atol=0.01, rtol=0)
+
+
+def test_half_of_the_way_is_between(painting: Tensor) -> None:
+    before, half, whole = (network_of(normalized_output=True) for _ in range(3))
+    pale = 0.4 + 0.2 * painting
+    set_palette(half, 0, pale, photos(2))
+    set_palette(whole, 0, pale, photos(2), share=1)
+    (scale, shift), (own, moved), (most, last) = (
+        [x[0] for x in style_parameters(network)[-2:]] for network in (before, half, whole)
+    )
+    torch.testing.assert_close(own, (scale * most).sqrt())
+    torch.testing.assert_close(moved, (shift + last) / 2)
 
 
 def test_other_styles_stay_as_they_are(painting: Tensor) -> None:
