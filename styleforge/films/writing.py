@@ -68,6 +68,9 @@ Its code for that reads memory that nothing was written to (in `mbtree`, with B-
 the same frames now and then became other bytes, and pictures.
 """
 
+_LEAST_X265 = 64
+"""Pixels. Of frames 40 and 48 pixels wide it writes beyond its memory, and the process dies."""
+
 _WHOLE_FILES = (".gif", ".webp")
 """Loop for ever, have no sound, and may have odd sides."""
 
@@ -106,12 +109,17 @@ class Encoding:
     def size(self, size: Size, longest: int = 0) -> Size:
         """The nearest (width, height) that can be encoded: halved colors need even sides.
 
-        Scaled to the longest side; 0 keeps it.
+        Scaled to the longest side; 0 keeps it. Raises :class:`UsageError` for what is too narrow.
         """
         if self.is_silent:
             return fit_size(size, longest)
         factor = longest / max(size) if longest else 1.0
         width, height = (max(2, round(side * factor / 2) * 2) for side in size)
+        if self.encoder == "libx265" and width < _LEAST_X265:
+            raise UsageError(
+                f"libx265 needs frames at least {_LEAST_X265} pixels wide (not {width}); "
+                "use another `codec`"
+            )
         return width, height
 
     def check(self, path: Path, film: Film, *, sound: bool = True) -> None:

@@ -155,7 +155,14 @@ def test_a_mistake(tmp_path: Path, suffix: str, codec: str, crf: int | None, mes
     ("suffix", "codec"), [(".mp4", "hevc"), (".webm", "vp9"), (".mp4", "av1"), (".mov", "mpeg4")]
 )
 def test_other_codecs(tmp_path: Path, suffix: str, codec: str) -> None:
-    film = open_film(save(tmp_path / "a.mp4", pan(4)))
+    frames = pan(4, size=(96, 80))
+    film = open_film(save(tmp_path / "a.mp4", frames))
     made = copied(film, tmp_path / f"b{suffix}", codec=codec)
     assert len(frames_of(made)) == 4
-    assert np.abs(frames_of(made)[0] - pan(1)[0].astype(int)).mean() < 12
+    assert np.abs(frames_of(made)[0] - frames[0].astype(int)).mean() < 12
+
+
+def test_frames_that_are_too_narrow_for_an_encoder() -> None:
+    assert Encoding(".mp4", "hevc").size((64, 40)) == (64, 40)
+    with pytest.raises(UsageError, match="libx265 needs frames at least 64 pixels wide"):
+        Encoding(".mp4", "hevc").size((640, 400), 48)
