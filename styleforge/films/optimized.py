@@ -13,12 +13,7 @@ from styleforge.images.geometry import Size, fit_size, resize, size_of
 from styleforge.images.load import MIN_SIDE
 from styleforge.losses.temporal import Held
 from styleforge.presets.transfer import Preset, Scales
-from styleforge.transfers.estimate import (
-    available_memory,
-    estimate,
-    extra_bytes,
-    measured_speed,
-)
+from styleforge.transfers.estimate import available_memory, estimate, extra_bytes, measured_speed
 from styleforge.transfers.run import StyleTransfer
 from styleforge.transfers.schedule import plan
 from styleforge.transfers.studio import Studio
@@ -56,11 +51,12 @@ class OptimizedFrames:
 
     def __init__(self, studio: Studio, size: Size) -> None:
         self._studio = studio
-        preset = following(studio.preset, size)
-        styles = [unframed(s) for s in studio.styles] if preset.neighbor_weights else studio.styles
-        self._following = studio.with_styles(styles, preset)
+        self._following = studio.with_styles(studio.styles, following(studio.preset, size))
         self._following.neighbors = replace(
-            self._following.neighbors, keeps_cells=True, samples=SAMPLES
+            self._following.neighbors,
+            styles=[unframed(style) for style in studio.styles],
+            keeps_cells=True,
+            samples=SAMPLES,
         )
 
     def first(self, frame: Tensor) -> Tensor:
@@ -124,7 +120,7 @@ def following(preset: Preset, size: Size) -> Preset:
 
 
 def unframed(style: StyleImage) -> StyleImage:
-    """A style image without its rim, by its mask.
+    """A style image without its rim, by its mask, unless that leaves the rim alone.
 
     The edge of a painting, and the line around a print, is what the edge of a picture is most
     like, and would come in with every frame of a film that pans.
@@ -133,7 +129,8 @@ def unframed(style: StyleImage) -> StyleImage:
     across, down = (round(side * RIM) for side in (width, height))
     inside = style.image.new_zeros(1, 1, height, width)
     inside[:, :, down : height - down, across : width - across] = 1
-    return style._replace(mask=inside if style.mask is None else inside * style.mask)
+    mask = inside if style.mask is None else inside * style.mask
+    return style._replace(mask=mask) if mask.any() else style
 
 
 def _coarse(size: Size) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from styleforge.core.settings import Layers, Number, Section, Weight, Whole
+from styleforge.images.load import MIN_SIDE
 from styleforge.presets.networks import GeneratorSettings, TextureSettings, TransformerSettings
 from styleforge.presets.transfer import (
     Losses,
@@ -40,6 +41,12 @@ class CoarseStyle(StyleLayers):
     beta: Weight = 0.0
     layers: Layers = Field(default_factory=lambda: {"conv1_1": 0.4, "conv2_2": 0.6}, min_length=1)
 
+
+COARSE = 4
+"""Times that coarse pastiches and paintings are smaller."""
+
+COARSE_CROP = COARSE * MIN_SIDE
+"""Least side of a crop of which every layer sees something at the coarse size."""
 
 STABLE_CROP = 64
 """Least side of a crop of which moved windows are compared."""
@@ -104,6 +111,12 @@ class TrainingPreset(Losses):
             raise ValueError("training.stability: is of transformer networks; leave it out")
         if training.stability and training.crop < STABLE_CROP:
             raise ValueError(f"training.crop: {STABLE_CROP} or more, with training.stability")
+        return self
+
+    @model_validator(mode="after")
+    def _coarse_layers_see_enough(self) -> Self:
+        if self.coarse.beta and self.training.crop < COARSE_CROP:
+            raise ValueError(f"training.crop: {COARSE_CROP} or more, with coarse")
         return self
 
     @model_validator(mode="after")

@@ -23,12 +23,9 @@ from styleforge.images.geometry import resize, size_of
 from styleforge.images.load import MIN_SIDE
 from styleforge.losses.objective import Features, Guidance, Loss, Objective, Statistic
 from styleforge.losses.statistics import statistic_named
-from styleforge.presets.training import CoarseStyle, TrainingPreset
+from styleforge.presets.training import COARSE, CoarseStyle, TrainingPreset
 from styleforge.transfers.styles import style_size
 from styleforge.vgg.network import VGG19
-
-COARSE = 4
-"""Times that coarse pastiches are smaller."""
 
 
 class BatchObjective:

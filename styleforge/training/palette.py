@@ -20,6 +20,9 @@ from styleforge.networks.transformer import ConvolutionBlock, TransformerNetwork
 SHARE = 0.5
 
 _ITERATIONS = 100
+_LEAST_VARIANCE = 1e-8
+"""Even photos have none, and its root no gradient there."""
+
 _MOST = 1 << 16
 """Positions of the photos that are looked at, about."""
 
@@ -79,7 +82,7 @@ def _fitted(
         search.zero_grad()
         factor = (scale * both[0].exp())[:, None]
         colors = network.to_range(factor * made + both[1][:, None])
-        found = torch.stack([colors.mean(1), colors.std(1)])
+        found = torch.stack([colors.mean(1), (colors.var(1) + _LEAST_VARIANCE).sqrt()])
         loss = (found - target).square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss

@@ -71,6 +71,18 @@ def test_nothing_is_taken_from_the_rim_of_a_painting(painting: Tensor) -> None:
     both = unframed(StyleImage(painting, mask=left)).mask
     assert both is not None
     assert both.equal(mask * left)
+    rim = 1 - mask
+    assert unframed(StyleImage(painting, mask=rim)).mask is rim
+
+
+def test_any_statistic_goes_with_films(studio: Studio, painting: Tensor) -> None:
+    """A painting's rim is left out of the neighbors alone: this statistic knows no masks."""
+    style = {**PRESET["style"], "statistic": "sliced-wasserstein"}
+    preset = validate(Preset, {**PRESET, "style": style}, "test")
+    frames = OptimizedFrames(studio.with_styles([(painting, 1.0)], preset), BIG)
+    nothing = torch.zeros(1, 1, 64, 80)
+    followed = Followed(torch.zeros(1, 3, 64, 80), start=nothing, share=nothing)
+    assert frames.following(pixels_of(pan(1, size=BIG)[0]), followed).isfinite().all()
 
 
 def test_a_later_frame_takes_a_small_part_of_the_first_ones_time(

@@ -184,3 +184,9 @@ def test_a_preset_of_a_transfer_is_none_of_a_training() -> None:
     with pytest.raises(UsageError, match=r"^painterly\.yaml: "):
         load_training_preset(str(resource("presets") / "painterly.yaml"))
     assert resource(FOLDER).is_dir()
+
+
+def test_crops_are_large_enough_for_coarse_layers() -> None:
+    settings = {"coarse": {"beta": 10.0}, "training": {"crop": 96}}
+    with pytest.raises(UsageError, match=r"training\.crop: 128 or more, with coarse"):
+        validate(TrainingPreset, settings, "test")

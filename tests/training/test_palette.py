@@ -61,3 +61,11 @@ def test_without_a_normalisation_at_the_end_nothing_changes(painting: Tensor) ->
     set_palette(network, 0, painting, photos(1))
     for own, before in zip(network.parameters(), other.parameters(), strict=True):
         assert own.equal(before)
+
+
+def test_even_photos_and_paintings_leave_finite_numbers(painting: Tensor) -> None:
+    even = torch.full((1, 3, 32, 32), 0.5)
+    for wanted, seen in ((painting, even), (even, photos(1)), (even, even)):
+        network = network_of(normalized_output=True)
+        set_palette(network, 0, wanted, seen)
+        assert all(x.isfinite().all() for x in network.parameters())
