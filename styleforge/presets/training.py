@@ -8,7 +8,6 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from styleforge.core.settings import Layers, Number, Section, Weight, Whole
-from styleforge.images.load import MIN_SIDE
 from styleforge.presets.networks import GeneratorSettings, TextureSettings, TransformerSettings
 from styleforge.presets.transfer import (
     Losses,
@@ -45,8 +44,8 @@ class CoarseStyle(StyleLayers):
 COARSE = 4
 """Times that coarse pastiches and paintings are smaller."""
 
-COARSE_CROP = COARSE * MIN_SIDE
-"""Least side of a crop of which every layer sees something at the coarse size."""
+COARSE_CROP = 128
+"""Least side of a crop of which every layer, of stride 16 at most, sees something when coarse."""
 
 STABLE_CROP = 64
 """Least side of a crop of which moved windows are compared."""
