@@ -24,11 +24,11 @@ def with_styles(network: TransformerNetwork, places: Sequence[int]) -> Transform
     """The same network with the styles at these places, in their order."""
     smaller = TransformerNetwork(network.settings, len(places))
     chosen = torch.tensor(list(places))
-    of_styles = {id(parameter) for parameter in style_parameters(network)}
+    of_styles = {id(x) for x in (*style_parameters(network), *network.buffers())}
     smaller.load_state_dict(
         {
             name: x.detach()[chosen] if id(x) in of_styles else x.detach()
-            for name, x in network.named_parameters()
+            for name, x in (*network.named_parameters(), *network.named_buffers())
         }
     )
     return smaller

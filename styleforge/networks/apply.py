@@ -122,7 +122,8 @@ def in_tiles(prepared: PreparedNetwork, photo: Tensor, *, side: int = TILE) -> T
     encoder = _Tiled(prepared.encoder, grid, source_scale=_UNIT)
     decoder = _Tiled(prepared.decoder, grid, source_scale=1)
     x = prepared.transform(encoder(centred(photo), prepared.middle, lambda features: features))
-    return decoder(x, 3, prepared.finish)[..., :height, :width]
+    pastiche = decoder(x, 3, prepared.finish)[..., :height, :width]
+    return prepared.over_colors(pastiche, photo)
 
 
 class _Span(NamedTuple):

@@ -68,6 +68,8 @@ class PreparedNetwork:
         self.width = max(settings.down[0], settings.up[1])
         self.middle = settings.down[2]
         self.finish = _finish_of(network)
+        self._underpainting = network.underpainting
+        self._mixture = mixture
         self.encoder = _prepared(network.encoder, mixture)
         border = 0 if settings.normalized_output else settings.kernel // 2
         self.decoder = _prepared(network.decoder, mixture, border=border)
@@ -84,7 +86,14 @@ class PreparedNetwork:
         x = self.transform(x)
         for block in self.decoder:
             x = block(x)
-        return self.finish(x)[..., : image.shape[2], : image.shape[3]]
+        return self.over_colors(self.finish(x)[..., : image.shape[2], : image.shape[3]], image)
+
+    def over_colors(self, pastiche: Tensor, image: Tensor) -> Tensor:
+        """What the decoder makes of a whole image, over its underpainting where there is one."""
+        if self._underpainting is None or not self._underpainting.covers(self._mixture):
+            return pastiche
+        result: Tensor = self._underpainting(pastiche, image, self._mixture)
+        return result
 
     def transform(self, x: Tensor) -> Tensor:
         """The residual blocks, at a quarter of the size."""

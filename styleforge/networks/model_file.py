@@ -191,30 +191,40 @@ def _kind(x: Tensor) -> str:
     return "fractions" if x.is_floating_point() else str(x.dtype)
 
 
-def widened(model: Model, styles: Sequence[ModelStyle]) -> Model:
-    """The same network with room for more styles, each of which starts as the mean of the old."""
-    return _with_styles(model, [*model.info.styles, *styles], kept=len(model.info.styles))
+def widened(model: Model, styles: Sequence[ModelStyle], *, underpainting: bool = False) -> Model:
+    """The same network with room for more styles, each of which starts as the mean of the old.
+
+    ``underpainting``: with room for one, which the old styles have not if they had none.
+    """
+    styles = [*model.info.styles, *styles]
+    return _with_styles(model, styles, len(model.info.styles), underpainting=underpainting)
 
 
-def based_on(model: Model, styles: Sequence[ModelStyle]) -> Model:
+def based_on(model: Model, styles: Sequence[ModelStyle], *, underpainting: bool = False) -> Model:
     """The same network for other styles, each of which starts as the mean of the old."""
-    return _with_styles(model, styles, kept=0)
+    return _with_styles(model, styles, 0, underpainting=underpainting)
 
 
-def _with_styles(model: Model, styles: Sequence[ModelStyle], *, kept: int) -> Model:
+def _with_styles(
+    model: Model, styles: Sequence[ModelStyle], kept: int, *, underpainting: bool
+) -> Model:
     """A copy for these styles, of which the first are ``kept`` and the others start as the mean."""
     if not isinstance(model.network, TransformerNetwork):
         raise UsageError(f"{model.name} is a texture network, which has one style")
-    network = TransformerNetwork(model.network.settings, len(styles))
+    settings = model.network.settings
+    if underpainting:
+        settings = settings.model_copy(update={"underpainting": True})
+    network = TransformerNetwork(settings, len(styles))
     norms = {id(parameter) for parameter in style_parameters(network)}
-    tensors = {}
-    for name, parameter in network.named_parameters():
-        old = model.network.get_parameter(name)
-        if id(parameter) in norms:
-            start = old.mean(0, keepdim=True).expand(len(styles) - kept, -1)
-            tensors[name] = torch.cat([old[:kept], start])
-        else:
-            tensors[name] = old
-    network.load_state_dict(tensors)
-    info = model.info.model_copy(update={"styles": list(styles)})
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            old = model.network.get_parameter(name).detach()
+            if id(parameter) in norms:
+                new = old.mean(0, keepdim=True).expand(len(styles) - kept, -1)
+                old = torch.cat([old[:kept], new])
+            parameter.copy_(old)
+        if model.network.underpainting is not None:
+            for name, old in model.network.underpainting.named_buffers():
+                network.get_buffer(f"underpainting.{name}")[:kept] = old[:kept]
+    info = model.info.model_copy(update={"styles": list(styles), "generator": settings})
     return replace(model, info=info, network=network)

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from styleforge.networks.instance_norm import InstanceNorm
+from styleforge.networks.underpainting import Underpainting
 from styleforge.presets.networks import TransformerSettings
 
 MIN_SIDE = 16
@@ -100,12 +101,16 @@ class TransformerNetwork(nn.Module):
             self.output = nn.Identity()
         else:
             self.output = _convolution((full, 3), kernel)
+        self.underpainting = Underpainting(styles) if settings.underpainting else None
 
     def forward(self, image: Tensor, mixture: Tensor) -> Tensor:
         x = image
         for block in self._all_blocks():
             x = block(x, mixture)
-        return self.finish(x)[..., : image.shape[2], : image.shape[3]]
+        pastiche = self.finish(x)[..., : image.shape[2], : image.shape[3]]
+        if self.underpainting is not None:
+            pastiche = self.underpainting(pastiche, image, mixture)
+        return pastiche
 
     def finish(self, x: Tensor) -> Tensor:
         """What the decoder makes (B, C, H, W) to an image in [0, 1]."""

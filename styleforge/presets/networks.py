@@ -18,6 +18,7 @@ class TransformerSettings(Section):
     pastiche: a sigmoid, or a clamp for networks trained elsewhere. ``filters``, where a network
     has others, are those of the three convolutions on the way down and the two on the way up;
     ``normalized_output``: the last convolution is followed by an instance normalisation, too.
+    ``underpainting``: pastiches have broad colors of photo and painting, for styles that say so.
     """
 
     kind: Literal["transformer"] = "transformer"
@@ -27,6 +28,7 @@ class TransformerSettings(Section):
     output: Literal["sigmoid", "clamp"] = "sigmoid"
     filters: Annotated[list[_Filters], Field(min_length=5, max_length=5)] | None = None
     normalized_output: bool = False
+    underpainting: bool = False
 
     @model_validator(mode="after")
     def _one_width(self) -> Self:

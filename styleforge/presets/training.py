@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from styleforge.core.settings import Layers, Number, Section, Weight, Whole
+from styleforge.core.settings import Number, Section, Whole
 from styleforge.presets.networks import GeneratorSettings, TextureSettings, TransformerSettings
 from styleforge.presets.transfer import (
     Losses,
@@ -33,19 +33,6 @@ class TrainingStyle(StyleLayers):
     size: Whole = Field(default=256, ge=LEAST_STYLE, le=LARGEST_STYLE)
     statistic: TrainingStatisticName = "gram"
 
-
-class CoarseStyle(StyleLayers):
-    """The style of pastiches and painting at a quarter of their size: their areas of color."""
-
-    beta: Weight = 0.0
-    layers: Layers = Field(default_factory=lambda: {"conv1_1": 0.4, "conv2_2": 0.6}, min_length=1)
-
-
-COARSE = 4
-"""Times that coarse pastiches and paintings are smaller."""
-
-COARSE_CROP = 128
-"""Least side of a crop of which every layer, of stride 16 at most, sees something when coarse."""
 
 STABLE_CROP = 64
 """Least side of a crop of which moved windows are compared."""
@@ -78,24 +65,15 @@ class TrainingPreset(Losses):
     """All settings of a training.
 
     ``base`` names a model whose weights the training begins with, instead of random ones; its
-    generator counts.
+    generator counts. ``underpainting``: the network's pictures have the photo's areas in the
+    painting's colors, and of the network's own the detail.
     """
 
     base: str = ""
+    underpainting: bool = False
     style: TrainingStyle = TrainingStyle()
-    coarse: CoarseStyle = CoarseStyle()
     generator: GeneratorSettings = TransformerSettings()
     training: Schedule = Schedule()
-
-    @property
-    def read_layers(self) -> list[str]:
-        """The layers of the network that any of the losses looks at."""
-        coarse = self._by_layer(self.coarse.layers, self.coarse.beta)
-        return list(dict.fromkeys([*super().read_layers, *coarse]))
-
-    @property
-    def _tables(self) -> list[Mapping[str, float]]:
-        return [*super()._tables, self.coarse.layers]
 
     @model_validator(mode="after")
     def _either_base_or_generator(self) -> Self:
@@ -113,9 +91,13 @@ class TrainingPreset(Losses):
         return self
 
     @model_validator(mode="after")
-    def _coarse_layers_see_enough(self) -> Self:
-        if self.coarse.beta and self.training.crop < COARSE_CROP:
-            raise ValueError(f"training.crop: {COARSE_CROP} or more, with coarse")
+    def _painted_over(self) -> Self:
+        if self.underpainting and isinstance(self.generator, TextureSettings):
+            raise ValueError("underpainting: is of transformer networks; leave it out")
+        if isinstance(self.generator, TransformerSettings) and self.generator.underpainting:
+            raise ValueError("generator.underpainting: say it outside of generator")
+        if self.underpainting and self.training.identity:
+            raise ValueError("training.identity: 0 with underpainting, which gives no photo back")
         return self
 
     @model_validator(mode="after")

@@ -151,18 +151,22 @@ class TrainingJob:
     def _model(self, new: list[ModelStyle]) -> Model:
         """With random weights, with those of a base, or a network that is added to."""
         name = self.request.add_to or self.request.preset.base
+        underpainting = self.request.preset.underpainting
         if not name:
             torch.manual_seed(self.request.preset.seed)
-            info = ModelInfo(generator=self.request.preset.generator, styles=new)
+            generator = self.request.preset.generator
+            if underpainting:
+                generator = generator.model_copy(update={"underpainting": True})
+            info = ModelInfo(generator=generator, styles=new)
             return Model(info, build(info.generator, len(new)), self.request.output)
         self.known = known = load_model(find_model(name)[0])
         if self.request.add_to is None:
-            return based_on(known, new)
+            return based_on(known, new, underpainting=underpainting)
         taken = set(known.style_names) & {style.name for style in new}
         if taken:
             raise UsageError(f"{known.name} has a style {taken.pop()!r} already; give another name")
         self.first_style = len(known.info.styles)
-        return widened(known, new)
+        return widened(known, new, underpainting=underpainting)
 
     def _known_network(self) -> TransformerNetwork | None:
         known = self.known and self.known.network

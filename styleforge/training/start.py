@@ -7,15 +7,16 @@ figure 6, learn a new style's scales and shifts alone, from a network of other s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from styleforge.losses.objective import Loss
 from styleforge.networks.transformer import TransformerNetwork, one_style, style_parameters
 
-Losses = Callable[[Tensor, Tensor, Sequence[int]], Tensor]
-"""Of pastiches of photos (B, 3, H, W) against each of some styles: (styles,)."""
+BatchLoss = Callable[[Tensor, Tensor, Tensor], Loss]
+"""Of pastiches and photos (B, 3, H, W) in styles (B,)."""
 
 
 @torch.no_grad()
@@ -23,19 +24,28 @@ def start_as_nearest(
     network: TransformerNetwork,
     first_style: int,
     known: TransformerNetwork,
-    losses: Losses,
+    loss: BatchLoss,
     photos: Tensor,
 ) -> None:
     """Begin each style of ``network`` from the first on as the most alike that ``known`` has.
 
-    The most alike is the one whose pastiches of the photos (B, 3, H, W) have the least loss
-    against the new style. Both networks have the same layers.
+    The most alike is the one with which the network's pastiches of the photos (B, 3, H, W), over
+    the new style's underpainting if it has one, have the least loss. Both networks have the same
+    layers and the same kernels.
     """
-    new, old = (len(style_parameters(each)[0]) for each in (network, known))
-    found = []
-    for k in range(old):
-        pastiches = known(photos, one_style(k, old).to(photos).expand(len(photos), -1))
-        found.append(losses(pastiches, photos, range(first_style, new)))
-    chosen = torch.stack(found).argmin(0)
-    for own, theirs in zip(style_parameters(network), style_parameters(known), strict=True):
-        own[first_style:] = theirs[chosen].to(own)
+    own, theirs = style_parameters(network), style_parameters(known)
+    styles = len(own[0])
+
+    def take(style: int, k: int) -> None:
+        for new, old in zip(own, theirs, strict=True):
+            new[style] = old[k].to(new)
+
+    def loss_as(style: int, k: int) -> float:
+        take(style, k)
+        mixture = one_style(style, styles).to(photos).expand(len(photos), -1)
+        chosen = torch.full((len(photos),), style, device=photos.device)
+        return loss(network(photos, mixture), photos, chosen).total.item()
+
+    for style in range(first_style, styles):
+        found = [loss_as(style, k) for k in range(len(theirs[0]))]
+        take(style, found.index(min(found)))

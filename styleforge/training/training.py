@@ -24,7 +24,6 @@ from styleforge.optimize.evaluation import LossValues
 from styleforge.presets.training import TrainingPreset
 from styleforge.training.distributed import Processes, check_batch
 from styleforge.training.objective import BatchObjective
-from styleforge.training.palette import set_palette
 from styleforge.training.photographs import Batches, Crops, Photographs, central_crop, stacked
 from styleforge.training.start import start_as_nearest
 from styleforge.training.trainer import Trainer
@@ -105,16 +104,18 @@ class Training:
         check_memory(network, preset, device=device, memory=available_memory(device))
         self._crops = self._validation_crops()
         self._sizes = [*sizes] or [0] * len(styles)
-        self._paintings = styles
         self._device = device
         objective = BatchObjective(network, styles, preset, self._sizes)
         generator = model.network.to(device).to(memory_format=torch.channels_last)
+        if preset.underpainting:
+            assert isinstance(generator, TransformerNetwork)
+            assert generator.underpainting is not None
+            for style in range(first_style or 0, len(styles)):
+                generator.underpainting.learn(style, styles[style].to(device))
         if known is not None:
             assert isinstance(generator, TransformerNetwork)
             photos = self._crops[:_START_PHOTOS].to(device)
-            start_as_nearest(
-                generator, first_style or 0, known.to(device), objective.against_each, photos
-            )
+            start_as_nearest(generator, first_style or 0, known.to(device), objective, photos)
         self.trainer = Trainer(
             generator,
             objective,
@@ -167,13 +168,8 @@ class Training:
         self.seconds = state["seconds"]
 
     def network(self) -> nn.Module:
-        """What has been learned so far: the averaged network, in the colors of the paintings."""
-        network = copy.deepcopy(self.trainer.average)
-        if isinstance(network, TransformerNetwork):
-            photos = self._crops.to(self._device)
-            for style in range(self._first_style or 0, len(self._paintings)):
-                set_palette(network, style, self._paintings[style], photos)
-        return network
+        """What has been learned so far: the averaged network."""
+        return copy.deepcopy(self.trainer.average)
 
     def sheet(self, network: nn.Module) -> Tensor:
         """Validation photos in all styles, or some textures, by a network."""

@@ -436,6 +436,20 @@ def test_a_training_from_a_base_has_its_network_and_licence(folder: Path, train:
 
 
 @pytest.mark.slow
+def test_an_underpainting_is_in_the_paintings_colors(folder: Path, train: Command) -> None:
+    (folder / "u.yaml").write_text(f"{PRESET}underpainting: true\n")
+    write_model(folder / "two.safetensors")
+    for options, known in (((), [1]), (("--add-to", "two.safetensors", "-f"), [0, 0, 1])):
+        assert train("-p", "u.yaml", "-n", "2", *options).code == 0
+        tensors = load_file(MODEL)
+        assert tensors["underpainting.known"].tolist() == known
+        luminance = load_image(Path("s.png")).pixels.mean((0, 2, 3)) @ torch.tensor(
+            [0.299, 0.587, 0.114]
+        )
+        torch.testing.assert_close(tensors["underpainting.mean"][-1, 0], luminance)
+
+
+@pytest.mark.slow
 def test_one_painting_at_two_sizes_is_two_styles(bare: Command) -> None:
     usual = ("--data", "photos", "-p", "t.yaml", "-o", "two.safetensors")
     done = bare("fine=s.png@32", "bold=s.png@64", *usual)

@@ -25,10 +25,14 @@ STYLES = 2
 MIXTURE = torch.tensor([[0.7, 0.3]])
 
 
-def transformer(*, kernel: int = 9, width: int = 2) -> TransformerNetwork:
+def transformer(
+    *, kernel: int = 9, width: int = 2, underpainting: bool = False
+) -> TransformerNetwork:
     """Random weights, and styles that differ."""
     torch.manual_seed(0)
-    settings = TransformerSettings(width=width, blocks=1, kernel=kernel)
+    settings = TransformerSettings(
+        width=width, blocks=1, kernel=kernel, underpainting=underpainting
+    )
     network = TransformerNetwork(settings, STYLES)
     with torch.no_grad():
         for parameter in style_parameters(network):
@@ -85,6 +89,16 @@ def test_tiles_of_a_strip_equal_the_whole(size: tuple[int, int]) -> None:
     network, photo = transformer(), picture(*size)
     found = in_tiles(PreparedNetwork(network, MIXTURE), photo, side=32)
     torch.testing.assert_close(found, whole(network, photo), rtol=0, atol=1e-5)
+
+
+def test_tiles_over_an_underpainting_equal_the_whole(photo: Tensor, painting: Tensor) -> None:
+    network = transformer(underpainting=True)
+    assert network.underpainting is not None
+    network.underpainting.learn(1, painting)
+    found = in_tiles(PreparedNetwork(network, MIXTURE), photo, side=24)
+    torch.testing.assert_close(found, whole(network, photo), rtol=0, atol=1e-5)
+    bare = in_tiles(PreparedNetwork(transformer(), MIXTURE), photo, side=24)
+    assert not torch.allclose(found, bare, atol=0.05)
 
 
 def test_tiles_of_a_real_photo_equal_the_whole(photo: Tensor) -> None:

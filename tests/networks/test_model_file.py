@@ -33,7 +33,7 @@ from styleforge.networks.model_file import (
     widened,
 )
 from styleforge.networks.texture_network import TextureNetwork
-from styleforge.networks.transformer import one_style
+from styleforge.networks.transformer import TransformerNetwork, one_style
 from styleforge.presets.networks import TextureSettings, TransformerSettings
 from tests.conftest import CAFE
 from tests.networks.small_models import TRANSFORMER, described, random_network, saved
@@ -364,6 +364,21 @@ def test_a_widened_model_keeps_its_old_styles_bit_for_bit(path: Path) -> None:
     for style in ("night", "day"):
         expected = model.network(picture(), model.mixture({style: 1}))
         assert wide.network(picture(), wide.mixture({style: 1})).equal(expected)
+
+
+def test_an_underpainting_for_new_styles_alone(path: Path, painting: Tensor) -> None:
+    model = load_model(path)
+    wide = widened(model, [ModelStyle(name="dusk")], underpainting=True)
+    assert isinstance(wide.network, TransformerNetwork)
+    assert wide.network.underpainting is not None
+    wide.network.underpainting.learn(2, painting)
+    save_model(path, wide.info, wide.network)
+    wide = load_model(path)
+    expected = model.network(picture(), model.mixture({"day": 1}))
+    assert wide.network(picture(), wide.mixture({"day": 1})).equal(expected)
+    dusk = wide.network(picture(), wide.mixture({"dusk": 1}))
+    wider = widened(wide, [ModelStyle(name="dawn")])
+    torch.testing.assert_close(wider.network(picture(), wider.mixture({"dusk": 1})), dusk)
 
 
 def test_a_new_style_starts_as_the_mean_of_the_old(path: Path) -> None:

@@ -21,9 +21,11 @@ onnxruntime = pytest.importorskip("onnxruntime")
 @pytest.fixture(scope="module")
 def model() -> Model:
     torch.manual_seed(0)
-    settings = TransformerSettings(width=4, blocks=1)
+    settings = TransformerSettings(width=4, blocks=1, underpainting=True)
     styles = [ModelStyle(name="a"), ModelStyle(name="b")]
     network = TransformerNetwork(settings, 2).requires_grad_(False).eval()
+    assert network.underpainting is not None
+    network.underpainting.learn(1, torch.rand(1, 3, 20, 30))
     return Model(ModelInfo(generator=settings, styles=styles), network, Path("m.safetensors"))
 
 

@@ -150,6 +150,18 @@ def test_overrides_replace_single_settings() -> None:
             "base: gallery has a generator of its own; leave one of them out",
         ),
         (
+            "underpainting: true\ngenerator: {kind: texture}",
+            "underpainting: is of transformer networks; leave it out",
+        ),
+        (
+            "generator: {kind: transformer, underpainting: true}",
+            "generator.underpainting: say it outside of generator",
+        ),
+        (
+            "underpainting: true\ntraining: {steps: 100, identity: 10}",
+            "training.identity: 0 with underpainting, which gives no photo back",
+        ),
+        (
             "training: {learning_rate: 0}",
             "training.learning_rate: input should be greater than 0 (not 0)",
         ),
@@ -184,9 +196,3 @@ def test_a_preset_of_a_transfer_is_none_of_a_training() -> None:
     with pytest.raises(UsageError, match=r"^painterly\.yaml: "):
         load_training_preset(str(resource("presets") / "painterly.yaml"))
     assert resource(FOLDER).is_dir()
-
-
-def test_crops_are_large_enough_for_coarse_layers() -> None:
-    settings = {"coarse": {"beta": 10.0}, "training": {"crop": 96}}
-    with pytest.raises(UsageError, match=r"training\.crop: 128 or more, with coarse"):
-        validate(TrainingPreset, settings, "test")

@@ -4,13 +4,12 @@ from typing import get_args
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from styleforge.images.geometry import fit_size, resize
 from styleforge.losses.objective import Loss, Objective, gram_matrix, style_loss
 from styleforge.losses.statistics import statistic_named
-from styleforge.presets.training import CoarseStyle, TrainingPreset, TrainingStyle
+from styleforge.presets.training import TrainingPreset, TrainingStyle
 from styleforge.presets.transfer import TrainingStatisticName
 from styleforge.training.objective import BatchObjective
 from styleforge.transfers.loss_network import loss_network
@@ -90,17 +89,6 @@ def test_a_batch_has_the_mean_of_the_losses_of_single_transfers(
     loss.total.backward()
     mean.total.backward()
     assert (together.grad - apart.grad).norm() < 1e-4 * apart.grad.norm()
-
-
-def test_losses_against_each_style_are_those_of_batches_in_it(
-    network: VGG19, painting: Tensor, photo: Tensor
-) -> None:
-    objective = BatchObjective(network, [painting, photo], PRESET)
-    pastiches, photos, first = images(1), images(0), torch.zeros(3, dtype=torch.long)
-    expected = [objective(pastiches, photos, style).total for style in (first + 1, first)]
-    torch.testing.assert_close(
-        objective.against_each(pastiches, photos, [1, 0]), torch.stack(expected)
-    )
 
 
 def test_each_style_image_is_looked_at_in_its_own_size(network: VGG19, painting: Tensor) -> None:
@@ -194,31 +182,6 @@ def test_without_photos_there_is_no_content_loss(batch_objective: BatchObjective
     assert without.content == 0
     assert without.style.equal(loss.style)
     torch.testing.assert_close(without.total, without.style + without.tv)
-
-
-def test_a_coarse_style_is_the_style_at_a_quarter_of_the_size(
-    weights: Weights, painting: Tensor, photo: Tensor
-) -> None:
-    layers = {"conv1_1": 0.5, "conv1_2": 0.5}
-    with_coarse = PRESET.model_copy(update={"coarse": CoarseStyle(beta=7.0, layers=layers)})
-    style = PRESET.style.model_copy(update={"beta": 7.0, "layers": layers, "size": 32})
-    alone = PRESET.model_copy(update={"style": style, "tv": 0.0})
-    network, pastiches = loss_network(weights, with_coarse), images(1)
-    size = {"size": 128}
-    fine, both, coarse = (
-        BatchObjective(network, [painting, photo], preset)(
-            F.avg_pool2d(pastiches, 4) if preset is alone else pastiches,
-            None,
-            torch.tensor(STYLES),
-        )
-        for preset in (
-            PRESET.model_copy(update={"style": PRESET.style.model_copy(update=size)}),
-            with_coarse.model_copy(update={"style": PRESET.style.model_copy(update=size)}),
-            alone,
-        )
-    )
-    torch.testing.assert_close(both.style, fine.style + coarse.style)
-    torch.testing.assert_close(both.total, fine.total + coarse.total)
 
 
 def test_the_styles_size_decides_their_gram_matrices(
