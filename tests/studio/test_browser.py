@@ -220,7 +220,7 @@ def test_a_dropped_photo_in_styles(page: Any, studio: Studio, files: dict[str, P
     )
     page.dispatch_event("#drop-photo", "drop", {"dataTransfer": transfer})
     page.wait_for_selector("#styles button[data-style=mosaic] img")
-    assert page.locator("#styles button").count() == 33
+    assert page.locator("#styles button").count() == 32
     assert page.inner_text("#drop-photo") == "beach.jpg"
     page.click("[data-style=night-cafe]")
     page.wait_for_selector(".viewer[data-quick]")

@@ -93,7 +93,7 @@ def test_a_token_is_asked_for(desk: Desk) -> None:
 
 def test_what_there_is_to_pick_from(client: TestClient) -> None:
     stock = client.get("/api/stock").json()
-    assert len(stock["styles"]) == 33
+    assert len(stock["styles"]) == 32
     assert {"name": "mosaic", "model": "mosaic"} in stock["styles"]
     assert stock["presets"][0]["name"] == "painterly"
     assert len(stock["paintings"]) == 10
