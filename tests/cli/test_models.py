@@ -112,6 +112,7 @@ def test_info_shows_what_a_model_says_of_itself(command: Command) -> None:
             "output": "sigmoid",
             "filters": None,
             "normalized_output": False,
+            "underpainting": False,
         },
         "styles": ["cafe", "harvest"],
         "recipe": {"steps": 7},
