@@ -81,9 +81,13 @@ class Underpainting(nn.Module):
         spread = (weights @ self.spread.flatten(1)).view(-1, 3, 3)
         small = _smaller(photo)
         change = _recolored(small, mean, spread) - _smaller(pastiche)
-        line = _guided(change * share[:, :, None, None], luminance(small))
-        slope, offset = _larger(line, photo).chunk(2, 1)
-        return torch.addcmul(pastiche + offset, slope, luminance(photo)).clamp(0, 1)
+        slopes, offsets = _guided(change * share[:, :, None, None], luminance(small)).chunk(2, 1)
+        light = luminance(photo)
+        channels = []  # each by itself: of large pictures there is little memory
+        for k in range(3):
+            slope, offset = (_larger(x[:, k : k + 1], photo) for x in (slopes, offsets))
+            channels.append(torch.addcmul(pastiche[:, k : k + 1] + offset, slope, light))
+        return torch.cat(channels, 1).clamp(0, 1)
 
 
 def _recolored(photo: Tensor, mean: Tensor, spread: Tensor) -> Tensor:
