@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -21,6 +21,7 @@ from styleforge.networks.model_file import Model
 from styleforge.networks.texture_network import TextureNetwork
 from styleforge.networks.transformer import TransformerNetwork, one_style
 from styleforge.optimize.evaluation import LossValues
+from styleforge.presets.networks import GeneratorSettings
 from styleforge.presets.training import TrainingPreset
 from styleforge.training.distributed import Processes, check_batch
 from styleforge.training.objective import BatchObjective
@@ -295,4 +296,5 @@ def _as_now(made_from: dict[str, Any]) -> dict[str, Any]:
     own = ("generator", "first_style")  # a preset need not have the former, and has not the latter
     known = {name: x for name, x in settings.items() if name not in own}
     filled = TrainingPreset.model_validate(known).model_dump(exclude={"description", *own})
-    return {**made_from, "settings": {**settings, **filled}}
+    generator = TypeAdapter(GeneratorSettings).validate_python(settings["generator"]).model_dump()
+    return {**made_from, "settings": {**settings, **filled, "generator": generator}}

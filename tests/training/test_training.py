@@ -189,6 +189,20 @@ def test_a_checkpoint_from_before_there_were_statistics_is_of_gram_matrices(trai
         train(matching(preset(), "neighbors")).load_state(state)
 
 
+def over_an_underpainting(settings: TrainingPreset) -> TrainingPreset:
+    generator = settings.generator.model_copy(update={"underpainting": True})
+    return settings.model_copy(update={"generator": generator, "underpainting": True})
+
+
+def test_a_checkpoint_from_before_there_were_underpaintings_has_none(train: Train) -> None:
+    state = train(preset()).state()
+    settings = state["made_from"]["settings"]
+    del settings["underpainting"], settings["generator"]["underpainting"]
+    train(preset()).load_state(state)
+    with pytest.raises(UsageError, match="was made with other settings; "):
+        train(over_an_underpainting(preset())).load_state(state)
+
+
 def test_another_description_is_the_same_training(train: Train) -> None:
     renamed = preset().model_copy(update={"description": "other words"})
     train(renamed).load_state(train(preset()).state())
