@@ -73,7 +73,11 @@ class Underpainting(nn.Module):
         return bool((mixture @ self.known).any())
 
     def forward(self, pastiche: Tensor, photo: Tensor, mixture: Tensor) -> Tensor:
-        """``mixture`` (B, styles) weighs the styles of each."""
+        """``mixture`` (B, styles) weighs the styles of each. In float32, also within autocast."""
+        with torch.autocast(photo.device.type, enabled=False):
+            return self._over(pastiche.float(), photo, mixture)
+
+    def _over(self, pastiche: Tensor, photo: Tensor, mixture: Tensor) -> Tensor:
         weights = mixture * self.known
         share = weights.sum(1, keepdim=True)
         weights = weights / share.clamp(min=1e-6)

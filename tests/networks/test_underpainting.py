@@ -99,3 +99,10 @@ def test_gradients_reach_the_pastiche_alone(painting: Tensor) -> None:
     assert own.grad is not None
     assert own.grad.abs().sum() > 0
     assert not [*underpainting.parameters()]
+
+
+def test_within_autocast_it_is_as_exact(painting: Tensor) -> None:
+    own, underpainting = (0.4 + 0.2 * pastiche()).bfloat16(), painted(painting)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = underpainting(own, photo(), ONE)
+    assert found.equal(underpainting(own.float(), photo(), ONE))
